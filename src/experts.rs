@@ -1,0 +1,191 @@
+//! Experts and their pages: what can be fetched at once.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use half::{bf16, f16};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::formats::peft::{Adapter, LoraPart};
+use crate::tensor::DType;
+
+/// A LoRA adapter with its gates.
+#[derive(Debug, Clone)]
+pub struct Expert {
+    /// Unique name, shown in traces.
+    pub id: String,
+    /// By module, the gate vector (d_in). A module without a gate, or with an untrained one, is not adapted.
+    pub gates: BTreeMap<String, Vec<f32>>,
+    /// By module, what `B A u` is multiplied with: alpha / rank, or alpha / sqrt(rank).
+    pub scales: BTreeMap<String, f32>,
+    /// The LoRA factors, block by block.
+    pub pages: Vec<Page>,
+}
+
+/// The LoRA factors of one expert for one block: one range of bytes of its adapter file.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// `encoder.block.3`
+    pub block: String,
+    /// The adapter file, as the catalogue or the folder names it.
+    pub file: String,
+    /// Where in that file the page is.
+    pub range: Range<u64>,
+    /// SHA-256 of the bytes, where a catalogue gives it.
+    pub sha256: Option<[u8; 32]>,
+    /// What the bytes hold.
+    pub tensors: Vec<PageTensor>,
+}
+
+/// A LoRA factor in a page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PageTensor {
+    /// The module that it adapts.
+    pub module: String,
+    /// A (rank, d_in) or B (d_out, rank).
+    pub part: LoraPart,
+    /// F32, F16 or Bf16.
+    pub dtype: DType,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// Offset in bytes from the page's first byte.
+    pub offset: usize,
+}
+
+impl PageTensor {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape[0] * self.shape[1]
+    }
+
+    /// Whether there is no element at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of the page that are this tensor's.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.len() * self.dtype.bytes()
+    }
+}
+
+/// Where one module's factors are in a decoded page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placement {
+    /// First float of A (rank, d_in).
+    pub a: usize,
+    /// First float of B (d_out, rank).
+    pub b: usize,
+    /// Rank of the LoRA.
+    pub rank: usize,
+    /// Inputs of the module.
+    pub d_in: usize,
+    /// Outputs of the module.
+    pub d_out: usize,
+}
+
+impl Page {
+    /// Number of bytes to fetch.
+    pub fn byte_len(&self) -> usize {
+        (self.range.end - self.range.start) as usize
+    }
+
+    /// Number of floats that the decoded page occupies.
+    pub fn float_len(&self) -> usize {
+        self.tensors.iter().map(PageTensor::len).sum()
+    }
+
+    /// Where a module's factors are in the decoded page, if both are in it.
+    pub fn placement(&self, module: &str) -> Option<Placement> {
+        let mut at = 0;
+        let (mut a, mut b) = (None, None);
+        for tensor in &self.tensors {
+            if tensor.module == module {
+                match tensor.part {
+                    LoraPart::A => a = Some((at, tensor.shape)),
+                    LoraPart::B => b = Some((at, tensor.shape)),
+                }
+            }
+            at += tensor.len();
+        }
+        let ((a, [rank, d_in]), (b, [d_out, _])) = (a?, b?);
+        Some(Placement { a, b, rank, d_in, d_out })
+    }
+
+    /// The factors as floats, one tensor after another, once the bytes are known to be the right ones.
+    ///
+    /// # Errors
+    /// [`ErrorCode::PageMismatch`] for another number of bytes or another hash; [`ErrorCode::NotFinite`].
+    pub fn decode(&self, expert: &str, bytes: &[u8]) -> Result<Vec<f32>> {
+        let place = || format!("page {} of expert {expert:?} ({})", self.block, self.file);
+        let mismatch =
+            |problem, expected| Err(Error::new(ErrorCode::PageMismatch, place(), problem, expected));
+        if bytes.len() != self.byte_len() {
+            return mismatch(format!("{} bytes", bytes.len()), format!("{} bytes", self.byte_len()));
+        }
+        if let Some(expected) = self.sha256 {
+            let found: [u8; 32] = Sha256::digest(bytes).into();
+            if found != expected {
+                return mismatch(format!("SHA-256 {}", hex(&found)), format!("SHA-256 {}", hex(&expected)));
+            }
+        }
+        let mut floats = Vec::with_capacity(self.float_len());
+        for tensor in &self.tensors {
+            let bytes = &bytes[tensor.range()];
+            let halves = bytes.chunks_exact(2).map(|half| u16::from_le_bytes([half[0], half[1]]));
+            match tensor.dtype {
+                DType::F32 => {
+                    floats.extend(bytes.chunks_exact(4).map(|f| f32::from_le_bytes([f[0], f[1], f[2], f[3]])))
+                }
+                DType::F16 => floats.extend(halves.map(|half| f16::from_bits(half).to_f32())),
+                DType::Bf16 => floats.extend(halves.map(|half| bf16::from_bits(half).to_f32())),
+                other => unreachable!("a LoRA factor of {other:?} is refused where the adapter is read"),
+            }
+        }
+        if let Some(at) = floats.iter().position(|value| !value.is_finite()) {
+            let problem = format!("value {at} is {}", floats[at]);
+            return Err(Error::new(ErrorCode::NotFinite, place(), problem, "finite LoRA factors"));
+        }
+        Ok(floats)
+    }
+}
+
+impl Expert {
+    /// An expert from a PEFT adapter, cut into one page for each block. `file` is the name of the adapter file.
+    pub fn from_adapter(id: &str, file: &str, adapter: Adapter) -> Expert {
+        let mut blocks: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for tensor in adapter.tensors {
+            blocks.entry(block_of(&tensor.module).to_owned()).or_default().push(tensor);
+        }
+        let pages = blocks.into_iter().map(|(block, tensors)| {
+            let start = tensors.iter().map(|tensor| tensor.range.start).min().unwrap_or(0);
+            let end = tensors.iter().map(|tensor| tensor.range.end).max().unwrap_or(0);
+            let tensors = tensors
+                .into_iter()
+                .map(|tensor| PageTensor {
+                    offset: tensor.range.start - start,
+                    module: tensor.module,
+                    part: tensor.part,
+                    dtype: tensor.dtype,
+                    shape: tensor.shape,
+                })
+                .collect();
+            Page { block, file: file.to_owned(), range: start as u64..end as u64, sha256: None, tensors }
+        });
+        Expert { id: id.to_owned(), pages: pages.collect(), gates: adapter.gates, scales: adapter.scales }
+    }
+}
+
+/// The block that a module belongs to: the first three parts of its name.
+pub fn block_of(module: &str) -> &str {
+    match module.match_indices('.').nth(2) {
+        Some((at, _)) => &module[..at],
+        None => module,
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

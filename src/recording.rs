@@ -1,0 +1,118 @@
+//! The work of a step as plain data: a list of kernels with their parameters and tensors.
+//!
+//! A model is ordinary code that appends dispatches to a [`Recording`]; a device runs them. So the model is written
+//! once, and its work can be counted, printed, replayed, or run side by side on two devices.
+
+use bytemuck::{NoUninit, Pod};
+
+use crate::tensor::{DType, Tensor};
+
+/// How a kernel uses one of its tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Only read.
+    Read,
+    /// Written, and possibly read before. WebGPU allows no other use of the same buffer in that dispatch, and
+    /// neither does the CPU device.
+    Write,
+}
+
+/// One operation: its name, how it uses its tensors, and what it computes.
+pub struct Kernel {
+    /// Stem of `src/kernels/<name>.rs`, and of the shader.
+    pub name: &'static str,
+    /// One entry for each tensor of a dispatch.
+    pub access: &'static [Access],
+    /// The computation on the CPU: the parameters' bytes, and the tensors in the order of `access`.
+    pub cpu: fn(&[u8], &mut [Argument]),
+}
+
+/// A kernel with everything it needs to run.
+pub struct Dispatch {
+    /// What to run.
+    pub kernel: &'static Kernel,
+    /// The kernel's parameter struct, as bytes.
+    pub params: Vec<u8>,
+    /// The tensors, in the order of the kernel's `access`.
+    pub tensors: Vec<Tensor>,
+}
+
+/// A point in a recording at which a tensor holds something with a name, for tests and for looking inside.
+pub struct Mark {
+    /// How many dispatches run before the tensor holds it.
+    pub after: usize,
+    /// What it is: `encoder.block.3.output`.
+    pub name: String,
+    /// Where it is.
+    pub tensor: Tensor,
+}
+
+/// A list of dispatches, run in order.
+#[derive(Default)]
+pub struct Recording {
+    /// The work.
+    pub dispatches: Vec<Dispatch>,
+    /// Named values along the way.
+    pub marks: Vec<Mark>,
+}
+
+impl Recording {
+    /// Appends a dispatch. A wrong number of tensors is a bug.
+    pub fn push<P: NoUninit>(&mut self, kernel: &'static Kernel, params: &P, tensors: &[Tensor]) {
+        assert_eq!(kernel.access.len(), tensors.len(), "{}: number of tensors", kernel.name);
+        self.dispatches.push(Dispatch {
+            kernel,
+            params: bytemuck::bytes_of(params).to_vec(),
+            tensors: tensors.to_vec(),
+        });
+    }
+
+    /// Names what `tensor` holds at this point.
+    pub fn mark(&mut self, name: impl Into<String>, tensor: Tensor) {
+        self.marks.push(Mark { after: self.dispatches.len(), name: name.into(), tensor });
+    }
+}
+
+/// One tensor of a dispatch, as the CPU implementation of a kernel sees it.
+pub struct Argument<'a> {
+    /// Number of rows.
+    pub rows: usize,
+    /// Number of columns.
+    pub cols: usize,
+    /// Type of the elements.
+    pub dtype: DType,
+    bytes: Bytes<'a>,
+}
+
+enum Bytes<'a> {
+    Read(&'a [u8]),
+    Write(&'a mut [u8]),
+}
+
+impl<'a> Argument<'a> {
+    /// A tensor that is only read; `bytes` are exactly its elements.
+    pub fn read(tensor: &Tensor, bytes: &'a [u8]) -> Self {
+        Argument { rows: tensor.rows, cols: tensor.cols, dtype: tensor.dtype, bytes: Bytes::Read(bytes) }
+    }
+
+    /// A tensor that is written; `bytes` are exactly its elements.
+    pub fn write(tensor: &Tensor, bytes: &'a mut [u8]) -> Self {
+        Argument { rows: tensor.rows, cols: tensor.cols, dtype: tensor.dtype, bytes: Bytes::Write(bytes) }
+    }
+
+    /// The elements.
+    pub fn as_slice<T: Pod>(&self) -> &[T] {
+        match &self.bytes {
+            Bytes::Read(bytes) => bytemuck::cast_slice(bytes),
+            Bytes::Write(bytes) => bytemuck::cast_slice(bytes),
+        }
+    }
+
+    /// The elements, to be written.
+    pub fn as_mut_slice<T: Pod>(&mut self) -> &mut [T] {
+        match &mut self.bytes {
+            Bytes::Read(_) => panic!("a kernel writes to a tensor that its access list says is only read"),
+            Bytes::Write(bytes) => bytemuck::cast_slice_mut(bytes),
+        }
+    }
+}

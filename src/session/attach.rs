@@ -1,0 +1,130 @@
+//! Experts, put beside the layers that they adapt.
+
+use super::{Request, Session, Strategy};
+use crate::adapter_pool::AdapterPool;
+use crate::error::{Error, ErrorCode, Result};
+use crate::experts::{Expert, Placement};
+use crate::kernels::matmul::Weight;
+use crate::kernels::route::{Entry, Routing};
+use crate::router::{Router, Routes};
+use crate::tensor::DType;
+
+impl Session {
+    /// Adds experts after those already there. An answer in the making is dropped, and so are resident pages.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidFile`] for an id that is taken; [`ErrorCode::WrongBase`] for a module that the base does not
+    /// have or whose shape differs; [`ErrorCode::ShapeMismatch`] for a gate of another length. Nothing is added then.
+    pub fn add_experts(&mut self, experts: Vec<Expert>) -> Result<()> {
+        self.cancel();
+        for (index, expert) in experts.iter().enumerate() {
+            let others = self.experts.iter().chain(&experts[..index]);
+            if others.into_iter().any(|other| other.id == expert.id) {
+                let problem = "there are two experts of this id";
+                let place = format!("expert {:?}", expert.id);
+                return Err(Error::new(ErrorCode::InvalidFile, place, problem, "every id once"));
+            }
+            self.check_fits(expert)?;
+        }
+        self.experts.extend(experts);
+        self.rebuild();
+        Ok(())
+    }
+
+    /// Sets the memory for adapter pages, in bytes of decoded (32-bit) factors. Resident pages are dropped.
+    pub fn set_pool_bytes(&mut self, bytes: usize) {
+        self.cancel();
+        self.pool_budget_bytes = bytes;
+        self.rebuild();
+    }
+
+    fn check_fits(&mut self, expert: &Expert) -> Result<()> {
+        let shapes: Vec<(String, Weight)> =
+            self.model.linears().map(|linear| (linear.module.clone(), linear.weight)).collect();
+        let shape_of =
+            |module: &str| shapes.iter().find(|(name, _)| name == module).map(|(_, weight)| *weight);
+        let place = |module: &str| format!("expert {:?}, {module}", expert.id);
+        for module in expert.pages.iter().flat_map(|page| page.tensors.iter().map(|tensor| &tensor.module)) {
+            let Some(weight) = shape_of(module) else {
+                let expected = "an adapter for this base";
+                return Err(Error::new(
+                    ErrorCode::WrongBase,
+                    place(module),
+                    "the base has no such layer",
+                    expected,
+                ));
+            };
+            let placement = expert.pages.iter().find_map(|page| page.placement(module));
+            if let Some(Placement { d_in, d_out, .. }) = placement
+                && (d_in, d_out) != (weight.d_in, weight.d_out)
+            {
+                let problem = format!("the adapter maps {d_in} to {d_out}");
+                let expected = format!("{} to {}, as the base does", weight.d_in, weight.d_out);
+                return Err(Error::new(ErrorCode::WrongBase, place(module), problem, expected));
+            }
+        }
+        for (module, gate) in &expert.gates {
+            if let Some(weight) = shape_of(module)
+                && gate.len() != weight.d_in
+            {
+                let problem = format!("a gate of {} values", gate.len());
+                let expected = format!("{}, the layer's inputs", weight.d_in);
+                return Err(Error::new(ErrorCode::ShapeMismatch, place(module), problem, expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers the pages and uploads the gates of all experts.
+    fn rebuild(&mut self) {
+        for buffer in self.pool.buffers() {
+            self.device.free(buffer);
+        }
+        self.pages = (self.experts.iter().enumerate())
+            .flat_map(|(expert, description)| (0..description.pages.len()).map(move |page| (expert, page)))
+            .collect();
+        let floats: Vec<usize> =
+            self.pages.iter().map(|(expert, page)| self.experts[*expert].pages[*page].float_len()).collect();
+        self.pool = AdapterPool::new(&mut self.device, &floats, self.pool_budget_bytes);
+        for linear in self.model.linears() {
+            let entries: Vec<(Entry, &[f32])> = (self.pages.iter().enumerate())
+                .filter_map(|(page, (expert, index))| {
+                    let description = &self.experts[*expert];
+                    let gate = description.gates.get(&linear.module)?;
+                    let scale = *description.scales.get(&linear.module)?;
+                    let Placement { a, b, rank, .. } = description.pages[*index].placement(&linear.module)?;
+                    let [expert, page, a, b, rank] = [*expert, page, a, b, rank].map(|value| value as u32);
+                    Some((Entry { expert, page, a, b, rank, scale }, gate.as_slice()))
+                })
+                .collect();
+            for buffer in linear.router.iter().flat_map(Router::buffers) {
+                self.device.free(buffer);
+            }
+            linear.router = match entries.is_empty() {
+                true => None,
+                false => Some(Router::upload(&mut self.device, &entries)),
+            };
+        }
+    }
+
+    /// What the routed layers of a recording over `tokens` tokens share.
+    pub(super) fn routes(&mut self, request: &Request, allowed: &[u32], tokens: usize) -> Routes {
+        let top_k = request.top_k.min(self.experts.len());
+        let layers = if request.trace { self.model.linears().count() } else { 1 };
+        let enabled = request.strategy == Strategy::Phatgoose && allowed.contains(&1);
+        let rows = if enabled { layers * tokens } else { 0 };
+        let device = &mut self.device;
+        Routes {
+            allowed: device.upload(1, allowed.len(), DType::U32, allowed),
+            wanted: device.alloc(1, self.pages.len(), DType::U32),
+            pool: self.pool.tensors(),
+            routing: Routing {
+                choices: device.alloc(rows, top_k, DType::U32),
+                weights: device.alloc(rows, top_k, DType::F32),
+            },
+            sites: Vec::new(),
+            trace: request.trace,
+            enabled,
+        }
+    }
+}
