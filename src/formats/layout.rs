@@ -83,6 +83,32 @@ pub fn weights(config: &Config, with_head: bool) -> Vec<Weight> {
 
 /// (d_out, d_in) of the linear layer `module` (`encoder.block.0.layer.0.SelfAttention.q`), if the model has it.
 pub fn linear_shape(config: &Config, module: &str) -> Option<[usize; 2]> {
+    let (stack, block, layer, name) = split(module)?;
+    if block >= stack.blocks(config) {
+        return None;
+    }
+    let layers = stack.layers(config);
+    let linear = layers.get(layer)?.iter().find(|linear| linear.name == name)?;
+    Some([linear.d_out, linear.d_in])
+}
+
+/// Whether `module` is the name of a linear layer that some T5 has: one that can carry experts.
+pub fn is_linear(module: &str) -> bool {
+    let Some((stack, _, layer, name)) = split(module) else { return false };
+    match (stack, layer, name.split_once('.')) {
+        (_, 0, Some(("SelfAttention", part))) | (Stack::Decoder, 1, Some(("EncDecAttention", part))) => {
+            matches!(part, "q" | "k" | "v" | "o")
+        }
+        (Stack::Encoder, 1, Some(("DenseReluDense", part)))
+        | (Stack::Decoder, 2, Some(("DenseReluDense", part))) => {
+            matches!(part, "wi" | "wi_0" | "wi_1" | "wo")
+        }
+        _ => false,
+    }
+}
+
+/// Stack, block, layer, and what is within the layer.
+fn split(module: &str) -> Option<(Stack, usize, usize, &str)> {
     let parts: Vec<&str> = module.splitn(6, '.').collect();
     let &[stack, "block", block, "layer", layer, name] = parts.as_slice() else { return None };
     let stack = match stack {
@@ -90,12 +116,7 @@ pub fn linear_shape(config: &Config, module: &str) -> Option<[usize; 2]> {
         "decoder" => Stack::Decoder,
         _ => return None,
     };
-    if index(block)? >= stack.blocks(config) {
-        return None;
-    }
-    let layers = stack.layers(config);
-    let linear = layers.get(index(layer)?)?.iter().find(|linear| linear.name == name)?;
-    Some([linear.d_out, linear.d_in])
+    Some((stack, index(block)?, index(layer)?, name))
 }
 
 /// A block or layer number as PyTorch writes it: digits, no sign, no leading zero.

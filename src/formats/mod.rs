@@ -19,6 +19,7 @@ pub(crate) mod json;
 pub mod layout;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod open;
+pub mod peft;
 pub mod safetensors;
 
 use contents::Contents;
