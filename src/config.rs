@@ -71,11 +71,13 @@ impl Config {
     ///
     /// The head is scaled if `scale_decoder_outputs` says so or, where that field is absent, if
     /// `tie_word_embeddings` is not false: transformers 5 turns the second into the first when it reads a
-    /// file of version 4, and from then on writes `tie_word_embeddings: true` for every T5. Whether the head
-    /// is a matrix of its own is for the checkpoint's tensors to say, not for this file.
+    /// file of version 4, and from then on writes `tie_word_embeddings: true` for every T5. An mT5 is never
+    /// scaled by that rule: `MT5ForConditionalGeneration` has no scaling. Whether the head is a matrix of its own
+    /// is for the checkpoint's tensors to say, not for this file.
     pub fn from_json(file: &str, bytes: &[u8]) -> Result<Config> {
         let json = JsonObject::parse(file, bytes)?;
-        if let Some(model) = json.text("model_type")?
+        let model_type = json.text("model_type")?;
+        if let Some(model) = model_type
             && !matches!(model, "t5" | "mt5")
         {
             return Err(json.error(
@@ -111,7 +113,7 @@ impl Config {
         let pad_token_id = token("pad_token_id")?.unwrap_or(defaults::PAD_TOKEN_ID);
         let scale_decoder_outputs = match json.flag("scale_decoder_outputs")? {
             Some(scale) => scale,
-            None => json.flag("tie_word_embeddings")?.unwrap_or(true),
+            None => model_type != Some("mt5") && json.flag("tie_word_embeddings")?.unwrap_or(true),
         };
         let config = Config {
             d_model: whole("d_model", None)?,

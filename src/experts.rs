@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use half::{bf16, f16};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::formats::peft::{Adapter, LoraPart};
+use crate::formats::peft::{Adapter, LoraPart, encoding_of};
 use crate::tensor::DType;
 
 /// A LoRA adapter with its gates.
@@ -125,23 +124,15 @@ impl Page {
             return mismatch(format!("{} bytes", bytes.len()), format!("{} bytes", self.byte_len()));
         }
         if let Some(expected) = self.sha256 {
-            let found: [u8; 32] = Sha256::digest(bytes).into();
+            let found = sha256(bytes);
             if found != expected {
                 return mismatch(format!("SHA-256 {}", hex(&found)), format!("SHA-256 {}", hex(&expected)));
             }
         }
         let mut floats = Vec::with_capacity(self.float_len());
         for tensor in &self.tensors {
-            let bytes = &bytes[tensor.range()];
-            let halves = bytes.chunks_exact(2).map(|half| u16::from_le_bytes([half[0], half[1]]));
-            match tensor.dtype {
-                DType::F32 => {
-                    floats.extend(bytes.chunks_exact(4).map(|f| f32::from_le_bytes([f[0], f[1], f[2], f[3]])))
-                }
-                DType::F16 => floats.extend(halves.map(|half| f16::from_bits(half).to_f32())),
-                DType::Bf16 => floats.extend(halves.map(|half| bf16::from_bits(half).to_f32())),
-                other => unreachable!("a LoRA factor of {other:?} is refused where the adapter is read"),
-            }
+            let [rows, cols] = tensor.shape;
+            floats.extend(encoding_of(tensor.dtype).decode(rows, cols, &bytes[tensor.range()]).to_f32());
         }
         if let Some(at) = floats.iter().position(|value| !value.is_finite()) {
             let problem = format!("value {at} is {}", floats[at]);
@@ -183,6 +174,11 @@ pub fn block_of(module: &str) -> &str {
         Some((at, _)) => &module[..at],
         None => module,
     }
+}
+
+/// SHA-256 of some bytes.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
 
 /// Lower-case hexadecimal digits.

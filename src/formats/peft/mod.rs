@@ -325,7 +325,8 @@ fn float_type(tensor: &HeaderTensor) -> Result<DType> {
     })
 }
 
-fn encoding_of(dtype: DType) -> Encoding {
+/// How files encode the floats of a factor or gate.
+pub(crate) fn encoding_of(dtype: DType) -> Encoding {
     match dtype {
         DType::F16 => Encoding::F16,
         DType::Bf16 => Encoding::Bf16,

@@ -1,0 +1,368 @@
+//! The engine as JavaScript sees it. The only file that knows wasm-bindgen; the worker is its only caller.
+
+use js_sys::{Object, Reflect, Uint8Array};
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+
+use crate::catalog::{Catalog, ExpertRecord};
+use crate::error::{Error, ErrorCode};
+use crate::formats::Checkpoint;
+use crate::sampling::Sampling;
+use crate::session::{Request, RoutedToken, Session, Step, Strategy};
+use crate::tokenizer::Tokenizer;
+
+/// A result whose error is an object with `code`, `place`, `problem`, `expected` and `message`.
+type Result<T> = std::result::Result<T, JsValue>;
+
+/// A base model, its experts, and at most one answer in the making.
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct Engine {
+    session: Option<Session>,
+    base_name: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BaseInfo<'a> {
+    name: &'a str,
+    fingerprint: &'a str,
+    vocab_size: usize,
+    encoder_blocks: usize,
+    decoder_blocks: usize,
+    has_tokenizer: bool,
+}
+
+/// An expert without the layout of its pages.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExpertInfo<'a> {
+    id: &'a str,
+    title: &'a str,
+    description: &'a str,
+    licence: &'a str,
+    tags: &'a [String],
+    source: &'a str,
+    evaluation: &'a serde_json::Value,
+    bytes: u64,
+    pages: usize,
+}
+
+/// What JavaScript asks for; absent fields take the defaults of [`Request`].
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct RequestOptions {
+    text: Option<String>,
+    input_ids: Option<Vec<u32>>,
+    max_new_tokens: usize,
+    top_k: usize,
+    strategy: String,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    temperature: f32,
+    sampling_top_k: usize,
+    top_p: f32,
+    repetition_penalty: f32,
+    seed: u64,
+    stop: Vec<String>,
+    trace: bool,
+}
+
+impl Default for RequestOptions {
+    fn default() -> Self {
+        let Request { max_new_tokens, top_k, sampling, .. } = Request::default();
+        let Sampling { repetition_penalty, temperature, top_k: sampling_top_k, top_p, seed } = sampling;
+        RequestOptions {
+            text: None,
+            input_ids: None,
+            max_new_tokens,
+            top_k,
+            strategy: "phatgoose".to_owned(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            temperature,
+            sampling_top_k,
+            top_p,
+            repetition_penalty,
+            seed,
+            stop: Vec::new(),
+            trace: false,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
+enum StepInfo<'a> {
+    Token {
+        token_id: u32,
+        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        routing: Option<Vec<Choice<'a>>>,
+    },
+    Missing {
+        pages: Vec<PageInfo<'a>>,
+    },
+    Done {
+        finish: &'static str,
+        text: Option<&'a str>,
+        input_ids: &'a [u32],
+        output_ids: &'a [u32],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        encoder_routing: Option<Vec<Choice<'a>>>,
+        passes: usize,
+        pages_provided: usize,
+        bytes_provided: usize,
+    },
+}
+
+#[derive(Serialize)]
+struct PageInfo<'a> {
+    page: u32,
+    expert: &'a str,
+    block: &'a str,
+    url: &'a str,
+    offset: u64,
+    bytes: usize,
+    sha256: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    module: &'a str,
+    token: usize,
+    experts: &'a [String],
+    weights: &'a [f32],
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// An engine without a base.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Engine {
+        console_error_panic_hook::set_once();
+        Engine::default()
+    }
+
+    /// Loads a base from the bytes of a GGUF file. Experts loaded before are dropped.
+    #[wasm_bindgen(js_name = loadGguf)]
+    pub fn load_gguf(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let checkpoint = Checkpoint::from_gguf(name, bytes).map_err(thrown)?;
+        let tokenizer = Tokenizer::from_gguf_file(name, bytes).map_err(thrown)?;
+        self.open(name, checkpoint, tokenizer)
+    }
+
+    /// Loads a base from the files of a Hugging Face folder: an object from file names to bytes.
+    #[wasm_bindgen(js_name = loadHuggingFace)]
+    pub fn load_hugging_face(&mut self, name: &str, files: &Object) -> Result<()> {
+        let mut contents = Vec::new();
+        for key in Object::keys(files) {
+            let file = key.as_string().unwrap_or_default();
+            let bytes: Uint8Array = Reflect::get(files, &key)?.dyn_into().map_err(|_| {
+                thrown(Error::new(ErrorCode::InvalidOption, &file, "not a Uint8Array", "the file's bytes"))
+            })?;
+            contents.push((file, bytes.to_vec()));
+        }
+        let files: Vec<(&str, &[u8])> =
+            contents.iter().map(|(file, bytes)| (file.as_str(), &bytes[..])).collect();
+        let checkpoint = Checkpoint::from_huggingface_files(name, &files).map_err(thrown)?;
+        let tokenizer =
+            Tokenizer::from_huggingface_files(&files, checkpoint.config.vocab_size).map_err(thrown)?;
+        self.open(name, checkpoint, tokenizer)
+    }
+
+    /// The base that is loaded.
+    #[wasm_bindgen(js_name = baseInfo)]
+    pub fn base_info(&self) -> Result<JsValue> {
+        let session = self.session()?;
+        let config = &session.model().config;
+        to_js(&BaseInfo {
+            name: &self.base_name,
+            fingerprint: session.fingerprint(),
+            vocab_size: config.vocab_size,
+            encoder_blocks: config.num_layers,
+            decoder_blocks: config.num_decoder_layers,
+            has_tokenizer: session.tokenizer().is_some(),
+        })
+    }
+
+    /// Where the gates of a catalogue are: `{ url, bytes, sha256 }`.
+    #[wasm_bindgen(js_name = gatesOf)]
+    pub fn gates_of(catalog_name: &str, catalog_json: &[u8]) -> Result<JsValue> {
+        to_js(&Catalog::parse(catalog_name, catalog_json).map_err(thrown)?.gates)
+    }
+
+    /// Adds the experts of a catalogue, whose gates file is given too. Returns what people may want to know of each.
+    #[wasm_bindgen(js_name = addCatalog)]
+    pub fn add_catalog(&mut self, catalog_name: &str, catalog_json: &[u8], gates: &[u8]) -> Result<JsValue> {
+        let session = self.session_mut()?;
+        let catalog = Catalog::parse(catalog_name, catalog_json).map_err(thrown)?;
+        catalog.check_base(session.fingerprint()).map_err(thrown)?;
+        session.add_experts(catalog.experts(gates).map_err(thrown)?).map_err(thrown)?;
+        to_js(&catalog.experts.iter().map(ExpertInfo::from).collect::<Vec<_>>())
+    }
+
+    /// Begins an answer; one that was in the making is dropped.
+    pub fn start(&mut self, request: JsValue) -> Result<()> {
+        let options: RequestOptions = serde_wasm_bindgen::from_value(request).map_err(|error| {
+            thrown(Error::new(
+                ErrorCode::InvalidOption,
+                "request",
+                error.to_string(),
+                "the documented options",
+            ))
+        })?;
+        let request = options.request().map_err(thrown)?;
+        self.session_mut()?.start(request).map_err(thrown)
+    }
+
+    /// Goes on by one token: `{ kind: "token" | "missing" | "done", … }`.
+    pub fn step(&mut self) -> Result<JsValue> {
+        let session = self.session_mut()?;
+        match session.step().map_err(thrown)? {
+            Step::Token(token) => {
+                let routing = (!token.routing.is_empty()).then(|| choices(&token.routing));
+                to_js(&StepInfo::Token { token_id: token.id, text: &token.text, routing })
+            }
+            Step::Missing(pages) => {
+                let pages = pages.iter().filter_map(|number| {
+                    let (expert, page) = session.page(*number)?;
+                    Some(PageInfo {
+                        page: *number,
+                        expert,
+                        block: &page.block,
+                        url: &page.file,
+                        offset: page.range.start,
+                        bytes: page.byte_len(),
+                        sha256: page.sha256.map(|hash| crate::experts::hex(&hash)),
+                    })
+                });
+                to_js(&StepInfo::Missing { pages: pages.collect() })
+            }
+            Step::Done(finish) => {
+                let work = session.work();
+                let routing = session.encoder_routing();
+                to_js(&StepInfo::Done {
+                    finish: finish.as_str(),
+                    text: session.text(),
+                    input_ids: session.input_ids(),
+                    output_ids: session.output_ids(),
+                    encoder_routing: (!routing.is_empty()).then(|| choices(routing)),
+                    passes: work.passes,
+                    pages_provided: work.pages_provided,
+                    bytes_provided: work.bytes_provided,
+                })
+            }
+        }
+    }
+
+    /// Hands over the bytes of a page that a step was missing.
+    pub fn provide(&mut self, page: u32, bytes: &[u8]) -> Result<()> {
+        self.session_mut()?.provide(page, bytes).map_err(thrown)
+    }
+
+    /// Drops the answer in the making.
+    pub fn cancel(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.cancel();
+        }
+    }
+}
+
+impl Engine {
+    fn open(&mut self, name: &str, checkpoint: Checkpoint, tokenizer: Option<Tokenizer>) -> Result<()> {
+        self.session = Some(Session::new(checkpoint, tokenizer).map_err(thrown)?);
+        self.base_name = name.to_owned();
+        Ok(())
+    }
+
+    fn session(&self) -> Result<&Session> {
+        self.session.as_ref().ok_or_else(no_base)
+    }
+
+    fn session_mut(&mut self) -> Result<&mut Session> {
+        self.session.as_mut().ok_or_else(no_base)
+    }
+}
+
+impl RequestOptions {
+    fn request(self) -> crate::Result<Request> {
+        Ok(Request {
+            text: self.text,
+            input_ids: self.input_ids,
+            max_new_tokens: self.max_new_tokens,
+            top_k: self.top_k,
+            strategy: Strategy::parse(&self.strategy)?,
+            include: self.include,
+            exclude: self.exclude,
+            sampling: Sampling {
+                repetition_penalty: self.repetition_penalty,
+                temperature: self.temperature,
+                top_k: self.sampling_top_k,
+                top_p: self.top_p,
+                seed: self.seed,
+            },
+            stop: self.stop,
+            trace: self.trace,
+        })
+    }
+}
+
+impl<'a> From<&'a ExpertRecord> for ExpertInfo<'a> {
+    fn from(record: &'a ExpertRecord) -> Self {
+        ExpertInfo {
+            id: &record.id,
+            title: &record.title,
+            description: &record.description,
+            licence: &record.licence,
+            tags: &record.tags,
+            source: &record.source,
+            evaluation: &record.evaluation,
+            bytes: record.adapter.bytes,
+            pages: record.pages.len(),
+        }
+    }
+}
+
+fn choices(routing: &[RoutedToken]) -> Vec<Choice<'_>> {
+    let choice = |routed: &'_ RoutedToken| -> Choice<'_> {
+        let RoutedToken { module, token, experts, weights } = routed;
+        Choice { module, token: *token, experts, weights }
+    };
+    routing.iter().map(choice).collect()
+}
+
+/// A plain JavaScript value: objects rather than maps, so that it crosses to the page unchanged.
+fn to_js<T: Serialize>(value: &T) -> Result<JsValue> {
+    let serializer = serde_wasm_bindgen::Serializer::json_compatible();
+    value.serialize(&serializer).map_err(JsValue::from)
+}
+
+fn no_base() -> JsValue {
+    thrown(Error::new(
+        ErrorCode::InvalidState,
+        "engine",
+        "no base is loaded",
+        "loadGguf or loadHuggingFace first",
+    ))
+}
+
+/// An error as the object that the worker turns into a `GanderError`.
+fn thrown(error: Error) -> JsValue {
+    #[derive(Serialize)]
+    struct Thrown<'a> {
+        code: &'a str,
+        place: &'a str,
+        problem: &'a str,
+        expected: &'a str,
+        message: String,
+    }
+    let message = error.to_string();
+    let Error { code, place, problem, expected } = &error;
+    to_js(&Thrown { code: code.as_str(), place, problem, expected, message })
+        .unwrap_or_else(|_| message_only(&error))
+}
+
+fn message_only(error: &Error) -> JsValue {
+    JsValue::from_str(&error.to_string())
+}

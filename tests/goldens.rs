@@ -1,0 +1,139 @@
+//! The engine against transformers, PEFT and the formula in float64: every block's output, every choice of experts,
+//! logits and greedy tokens. A failure names the first layer that differs.
+
+mod support;
+
+use std::collections::HashMap;
+
+use gander::session::RoutedToken;
+use support::{Case, Choice, Run, answer, make_resident};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+#[cfg(target_arch = "wasm32")]
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
+
+/// Greatest distance of a hidden value or logit from the reference. Sums in f32 differ from f64 by some 1e-5 here.
+const TOLERANCE: f32 = 1e-3;
+/// The same where the base's format is rounded to f16 at load: one part in 2,048 of every weight.
+const ROUNDED_TOLERANCE: f32 = 0.1;
+/// Where the reference's own scores are closer than this, f32 may choose otherwise.
+const CLEAR_MARGIN: f32 = 1e-4;
+/// The same where the base's format is rounded to f16 at load.
+const ROUNDED_CLEAR_MARGIN: f32 = 0.1;
+
+/// Whether a case's base is in a format that is converted at load.
+fn is_rounded(case: &Case) -> bool {
+    ["q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"].iter().any(|format| case.name.ends_with(format))
+}
+
+/// Order in which values are compared: the first difference is the one to look at.
+fn depth(name: &str) -> (bool, bool, bool, usize) {
+    let block = name.split('.').nth(2).and_then(|block| block.parse().ok()).unwrap_or(usize::MAX);
+    (name.ends_with("logits"), name.starts_with("decoder"), name.ends_with("final"), block)
+}
+
+fn check(name: &str) {
+    let case = Case::load(name);
+    for base in &case.bases {
+        for run in &case.runs {
+            check_run(&case, base, run);
+        }
+    }
+}
+
+fn check_run(case: &Case, base: &str, run: &Run) {
+    let place = format!("{} ({base}), k = {}", case.name, run.top_k);
+    let tolerance = if is_rounded(case) { ROUNDED_TOLERANCE } else { TOLERANCE };
+    let mut session = case.session(base);
+    make_resident(&mut session);
+    let found = answer(&mut session, case.request(run.top_k));
+    assert_eq!(found.misses, 0, "{place}: every page is resident");
+    if run.top_k == 2 {
+        let mut expected: Vec<_> =
+            case.tensors().into_iter().filter(|(name, _)| name != "first_logits").collect();
+        expected.sort_by_key(|(name, _)| depth(name));
+        for (name, expected) in expected {
+            let found = found.values.get(&name).unwrap_or_else(|| panic!("{place}: {name} was not computed"));
+            assert_close(&format!("{place}: {name}"), found, &expected, tolerance);
+        }
+    }
+    if let Some(expected) = &run.routing {
+        check_routing(&place, case, expected, &found.routing);
+    }
+    assert_eq!(found.output_ids, run.output_ids, "{place}: tokens");
+    assert_eq!(found.finish, run.finish, "{place}: finish");
+}
+
+fn assert_close(place: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{place}: number of values");
+    let distance = |(found, expected): (&f32, &f32)| (found - expected).abs();
+    let worst = found.iter().zip(expected).map(distance).enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+    let Some((at, distance)) = worst else { return };
+    let (found, expected) = (found[at], expected[at]);
+    assert!(distance <= tolerance, "{place}[{at}] = {found}, expected {expected}");
+}
+
+fn check_routing(place: &str, case: &Case, expected: &[Choice], found: &[RoutedToken]) {
+    let by_place: HashMap<_, _> =
+        found.iter().map(|choice| ((choice.module.as_str(), choice.token), choice)).collect();
+    assert_eq!(by_place.len(), found.len(), "{place}: a token was routed twice on one layer");
+    if case.routing_tokens.is_none() {
+        assert_eq!(found.len(), expected.len(), "{place}: number of routed tokens");
+        let order = found.iter().zip(expected);
+        let same = |(a, b): (&RoutedToken, &Choice)| a.module == b.module && a.token == b.token;
+        assert!(order.clone().all(same), "{place}: order of the trace");
+    }
+    let (tolerance, clear_margin) = match is_rounded(case) {
+        true => (ROUNDED_TOLERANCE, ROUNDED_CLEAR_MARGIN),
+        false => (TOLERANCE, CLEAR_MARGIN),
+    };
+    let clear = |margin: Option<f32>| margin.is_none_or(|margin| margin > clear_margin);
+    for expected in expected {
+        let place = format!("{place}: {} token {}", expected.module, expected.token);
+        let Some(found) = by_place.get(&(expected.module.as_str(), expected.token)) else {
+            panic!("{place}: was not routed");
+        };
+        if clear(expected.margin) && clear(expected.order_margin) {
+            assert_eq!(found.experts, expected.experts, "{place}: experts");
+            assert_close(&format!("{place}: weights"), &found.weights, &expected.weights, tolerance);
+        }
+    }
+}
+
+macro_rules! goldens {
+    ($($case:ident)*) => {
+        $(#[test] fn $case() { check(stringify!($case)); })*
+
+        /// A case that nobody runs would prove nothing.
+        #[test]
+        fn every_case_is_run() {
+            let listed = [$(stringify!($case)),*];
+            for folder in support::GOLDENS.dirs() {
+                let name = folder.path().to_str().unwrap();
+                let is_case = folder.get_file(folder.path().join("expected.json")).is_some();
+                assert!(!is_case || listed.contains(&name), "tests/goldens/{name} is in no test");
+            }
+        }
+    };
+}
+
+goldens! {
+    long
+    mt5_shape
+    q8
+    q8_gguf_q4_0
+    q8_gguf_q4_1
+    q8_gguf_q5_0
+    q8_gguf_q5_1
+    q8_gguf_q8_0
+    v10_tied
+    v10_tied_bf16
+    v10_tied_f16
+    v10_tied_gguf_f16
+    v11_gated
+    v11_one
+    v11_one_gguf_bf16
+    v11_one_gguf_f16
+    v11_one_gguf_f32
+}

@@ -1,0 +1,204 @@
+//! The session's promises: what it misses it says, and how pages arrive changes nothing.
+
+mod support;
+
+use gander::ErrorCode;
+use gander::session::{Request, Step, Strategy};
+use support::{Case, answer, make_resident, page_bytes};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+#[cfg(target_arch = "wasm32")]
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
+
+/// Every subset of a few pages, and random subsets of many: the same tokens, choices and bits as with all resident.
+#[test]
+fn starting_with_any_pages_resident_gives_the_same_bits() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for (name, rounds) in [("v10_tied", 60), ("v11_gated", 60), ("v11_one", 20), ("q8", 30)] {
+        let case = Case::load(name);
+        let base = &case.bases[0];
+        let mut session = case.session(base);
+        make_resident(&mut session);
+        let expected = answer(&mut session, case.request(2));
+        let mut misses = 0;
+        for round in 0..rounds {
+            let mut session = case.session(base);
+            // From none resident in the first round to nearly all in the last.
+            let share = round as f64 / rounds as f64;
+            for page in 0..session.page_count() {
+                if random.f64() < share {
+                    let bytes = page_bytes(&session, page);
+                    session.provide(page, bytes).unwrap();
+                }
+            }
+            let found = answer(&mut session, case.request(2));
+            misses += found.misses;
+            assert_eq!(found.output_ids, expected.output_ids, "{name}, round {round}");
+            assert_eq!(found.routing, expected.routing, "{name}, round {round}");
+            assert_eq!(
+                bits(&found.values["logits"]),
+                bits(&expected.values["logits"]),
+                "{name}, round {round}"
+            );
+        }
+        assert!(misses > rounds / 2, "{name}: only {misses} misses in {rounds} rounds test nothing");
+    }
+}
+
+#[test]
+fn a_pool_that_must_evict_gives_the_same_bits() {
+    let case = Case::load("v11_gated");
+    let mut session = case.session(&case.bases[0]);
+    make_resident(&mut session);
+    // One token in and one expert each, so that a step wants few of the pages that the answer wants.
+    let request = || Request { input_ids: Some(vec![case.input_ids[0]]), ..case.request(1) };
+    let expected = answer(&mut session, request());
+    let page_bytes =
+        (0..session.page_count()).map(|page| session.page(page).unwrap().1.float_len() * 4).max().unwrap();
+    let mut evicting = 0;
+    for slots in 1..session.page_count() as usize {
+        session.set_pool_bytes(slots * page_bytes);
+        session.start(request()).unwrap();
+        match session.step() {
+            Err(error) => assert_eq!(error.code, ErrorCode::PoolTooSmall, "{slots} slots: {error}"),
+            Ok(_) => {
+                let found = answer(&mut session, request());
+                assert_eq!(found.output_ids, expected.output_ids, "{slots} slots");
+                assert_eq!(bits(&found.values["logits"]), bits(&expected.values["logits"]), "{slots} slots");
+                evicting += 1;
+            }
+        }
+    }
+    assert!(evicting > 0, "no size of the pool was large enough to answer and small enough to evict");
+}
+
+#[test]
+fn a_miss_names_pages_and_nothing_is_kept_of_the_step() {
+    let case = Case::load("v10_tied");
+    let mut session = case.session("base");
+    session.start(case.request(2)).unwrap();
+    let Step::Missing(first) = session.step().unwrap() else { panic!("no page is resident") };
+    assert!(!first.is_empty() && session.output_ids().is_empty());
+    // Not provided: the same step misses the same again.
+    assert_eq!(session.step().unwrap(), Step::Missing(first.clone()));
+    let (expert, page) = session.page(first[0]).unwrap();
+    assert!(case.experts.iter().any(|path| path.ends_with(expert)), "{expert}");
+    assert!(
+        page.block.starts_with("encoder.block.") || page.block.starts_with("decoder.block."),
+        "{}",
+        page.block
+    );
+}
+
+#[test]
+fn wrong_bytes_for_a_page_are_refused_and_the_right_ones_still_taken() {
+    let case = Case::load("v10_tied");
+    let mut session = case.session("base");
+    session.start(case.request(2)).unwrap();
+    let Step::Missing(pages) = session.step().unwrap() else { panic!("no page is resident") };
+    let bytes = page_bytes(&session, pages[0]);
+    let short = session.provide(pages[0], &bytes[1..]).unwrap_err();
+    assert_eq!(short.code, ErrorCode::PageMismatch, "{short}");
+    let nan = [0xff; 4].repeat(bytes.len() / 4);
+    assert_eq!(session.provide(pages[0], &nan).unwrap_err().code, ErrorCode::NotFinite);
+    assert_eq!(session.provide(u32::MAX, bytes).unwrap_err().code, ErrorCode::PageMismatch);
+    let expected = case.runs.iter().find(|run| run.top_k == 2).unwrap();
+    assert_eq!(answer(&mut session, case.request(2)).output_ids, expected.output_ids);
+}
+
+#[test]
+fn without_routing_the_base_alone_answers_and_wants_nothing() {
+    let case = Case::load("v11_gated");
+    let mut session = case.session("base");
+    let base = answer(&mut session, Request { strategy: Strategy::None, ..case.request(2) });
+    assert!(base.misses == 0 && base.routing.is_empty());
+    let experts = session.experts().iter().map(|expert| expert.id.clone()).collect();
+    let excluded = answer(&mut session, Request { exclude: experts, ..case.request(2) });
+    assert_eq!(bits(&base.values["logits"]), bits(&excluded.values["logits"]));
+    assert_ne!(base.output_ids, answer(&mut session, case.request(2)).output_ids);
+}
+
+#[test]
+fn include_and_exclude_leave_only_the_experts_that_remain() {
+    let case = Case::load("v11_gated");
+    let mut session = case.session("base");
+    let only = Request { include: vec!["arithmetic".into()], ..case.request(2) };
+    assert!(answer(&mut session, only).routing.iter().all(|choice| choice.experts == ["arithmetic"]));
+    let without = Request { exclude: vec!["arithmetic".into()], ..case.request(5) };
+    let routing = answer(&mut session, without).routing;
+    assert!(routing.iter().all(|choice| !choice.experts.contains(&"arithmetic".to_owned())));
+}
+
+#[test]
+fn more_than_128_tokens_in_and_out_with_sampling_repeat_by_seed() {
+    let case = Case::load("long");
+    let mut session = case.session("base");
+    make_resident(&mut session);
+    let mut request = case.request(2);
+    request.sampling.temperature = 1.5;
+    request.sampling.repetition_penalty = 1.2;
+    request.sampling.seed = 11;
+    let first = answer(&mut session, request.clone());
+    assert_eq!(first.output_ids, answer(&mut session, request.clone()).output_ids);
+    request.sampling.seed = 12;
+    assert_ne!(first.output_ids, answer(&mut session, request).output_ids);
+}
+
+#[test]
+fn bad_requests_are_named_and_leave_the_session_usable() {
+    let case = Case::load("v10_tied");
+    let mut session = case.session("base");
+    make_resident(&mut session);
+    let good = || case.request(2);
+    let unknown = vec!["nobody".to_owned()];
+    let cases = [
+        (ErrorCode::InvalidOption, Request { top_k: 0, ..good() }),
+        (ErrorCode::InvalidOption, Request { max_new_tokens: 0, ..good() }),
+        (ErrorCode::InvalidOption, Request { max_new_tokens: usize::MAX, ..good() }),
+        (ErrorCode::InvalidOption, Request { text: Some("both".into()), ..good() }),
+        (ErrorCode::InvalidOption, Request { input_ids: Some(vec![1; 20_000]), ..good() }),
+        (ErrorCode::EmptyInput, Request { input_ids: None, ..good() }),
+        (ErrorCode::EmptyInput, Request { input_ids: Some(vec![]), ..good() }),
+        (ErrorCode::EmptyInput, Request { input_ids: None, text: Some(String::new()), ..good() }),
+        (ErrorCode::NoTokenizer, Request { input_ids: None, text: Some("text".into()), ..good() }),
+        (ErrorCode::NoTokenizer, Request { stop: vec![".".into()], ..good() }),
+        (ErrorCode::TokenOutOfRange, Request { input_ids: Some(vec![3, 97]), ..good() }),
+        (ErrorCode::UnknownExpert, Request { include: unknown.clone(), ..good() }),
+        (ErrorCode::UnknownExpert, Request { exclude: unknown, ..good() }),
+    ];
+    for (code, request) in cases {
+        let error = session.start(request).unwrap_err();
+        assert_eq!(error.code, code, "{error}");
+        assert_eq!(session.step().unwrap_err().code, ErrorCode::InvalidState, "after {error}");
+    }
+    let expected = case.runs.iter().find(|run| run.top_k == 2).unwrap();
+    assert_eq!(answer(&mut session, good()).output_ids, expected.output_ids);
+}
+
+#[test]
+fn experts_of_another_base_are_refused_by_name() {
+    let case = Case::load("v10_tied");
+    let mut session = case.session("base");
+    let foreign = support::expert("v11_one/experts/only");
+    let error = session.add_experts(vec![foreign]).unwrap_err();
+    assert_eq!(error.code, ErrorCode::WrongBase, "{error}");
+    let twice = support::expert("v10_tied/experts/history");
+    assert_eq!(session.add_experts(vec![twice]).unwrap_err().code, ErrorCode::InvalidFile);
+    assert_eq!(session.experts().len(), 2);
+}
+
+#[test]
+fn a_model_that_computes_nan_says_so() {
+    let mut checkpoint = support::checkpoint("v11_one/base");
+    let wo = checkpoint.tensors.get_mut("encoder.block.0.layer.1.DenseReluDense.wo.weight").unwrap();
+    let gander::quant::Values::F32(weights) = &mut wo.values else { panic!("an f32 base") };
+    weights.fill(f32::MAX);
+    let mut session = gander::session::Session::new(checkpoint, None).unwrap();
+    session.start(Request { input_ids: Some(vec![3, 4]), ..Request::default() }).unwrap();
+    assert_eq!(session.step().unwrap_err().code, ErrorCode::NotFinite);
+}
+
+fn bits(floats: &[f32]) -> Vec<u32> {
+    floats.iter().map(|float| float.to_bits()).collect()
+}
