@@ -4,5 +4,6 @@ pub mod config;
 pub mod error;
 pub mod formats;
 pub mod quant;
+pub mod tokenizer;
 
 pub use error::{Error, ErrorCode, Result};
