@@ -157,6 +157,19 @@ impl SentencePieceModel {
                         }
                     }
                 }
+                5 => {
+                    for field in Message::new("spiece.model: denormalizer_spec", value.bytes()?) {
+                        let (number, value) = field?;
+                        if number == 2 && !value.bytes()?.is_empty() {
+                            return Err(Error::new(
+                                ErrorCode::Unsupported,
+                                "spiece.model: denormalizer_spec",
+                                "rules for decoding",
+                                "none, as in every T5",
+                            ));
+                        }
+                    }
+                }
                 _ => {}
             }
         }
@@ -206,6 +219,13 @@ impl SentencePieceModel {
         };
         model.check("spiece.model")?;
         Ok(model)
+    }
+
+    /// Reads the part of a Hugging Face `tokenizer.json` that a SentencePiece model can hold, sentinels and other added tokens included.
+    ///
+    /// A `spiece.model` beside it is the better source: a tokenizer made from this value does as SentencePiece does.
+    pub fn from_tokenizer_json(bytes: &[u8]) -> Result<Self> {
+        super::huggingface::TokenizerJson::new(bytes)?.to_sentencepiece()
     }
 
     /// Adds T5's sentinels `<extra_id_{n-1}>` … `<extra_id_0>` behind the vocabulary, as control pieces.
