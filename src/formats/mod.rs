@@ -20,6 +20,7 @@ pub mod layout;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod open;
 pub mod peft;
+pub mod quantize;
 pub mod safetensors;
 
 use contents::Contents;

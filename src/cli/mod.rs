@@ -1,0 +1,39 @@
+//! The command line: the same engine on the same files, for making files and checking results.
+
+mod quantize;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use gander::Result;
+
+/// PHATGOOSE routing among LoRA experts over a quantised small T5.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a base model as one GGUF file, which llama.cpp can run too
+    Quantize(quantize::Quantize),
+}
+
+/// Runs what the arguments ask for. An error is one line on standard error and exit status 1.
+pub fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gander: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Quantize(arguments) => quantize::run(&arguments),
+    }
+}
