@@ -1,6 +1,7 @@
 //! PHATGOOSE routing among LoRA experts over a quantised small T5, natively and in the browser.
 
 pub mod adapter_pool;
+pub mod base;
 pub mod catalog;
 pub mod config;
 pub mod device;

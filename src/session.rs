@@ -17,10 +17,10 @@ pub use request::{Request, Strategy};
 pub use trace::RoutedToken;
 
 use crate::adapter_pool::AdapterPool;
+use crate::base::Base;
 use crate::device::Device;
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, Page};
-use crate::formats::Checkpoint;
 use crate::recording::Recording;
 use crate::router::Routes;
 use crate::sampling::Sampler;
@@ -62,7 +62,7 @@ struct Generation {
     encoded: bool,
     encoder_routing: Vec<RoutedToken>,
     sampler: Sampler,
-    stream: Option<StreamDecoder>,
+    stream: StreamDecoder,
     stop: StopFilter,
     text: String,
     finish: Option<Finish>,
@@ -126,7 +126,8 @@ pub struct Token {
 
 impl Session {
     /// A session over a base model.
-    pub fn new(checkpoint: Checkpoint, tokenizer: Option<Tokenizer>) -> Result<Session> {
+    pub fn new(base: Base) -> Result<Session> {
+        let Base { checkpoint, tokenizer } = base;
         let mut device = Device::cpu();
         let fingerprint = checkpoint.fingerprint();
         let model = T5::upload(&mut device, checkpoint)?;
@@ -210,7 +211,7 @@ impl Session {
             encoded: false,
             encoder_routing: Vec::new(),
             sampler: Sampler::new(request.sampling.clone()),
-            stream: self.tokenizer.as_ref().map(Tokenizer::stream),
+            stream: StreamDecoder::new(),
             stop: StopFilter::new(request.stop.clone()),
             text: String::new(),
             finish: None,
@@ -261,7 +262,7 @@ impl Session {
         }
         let id = self.next_token(generation, start)?;
         let routing = self.read_trace(&generation.decoder.1, position);
-        let text = self.accept(generation, id);
+        let text = self.accept(generation, id)?;
         Ok(Step::Token(Token { id, text, routing }))
     }
 
@@ -305,19 +306,17 @@ impl Session {
     }
 
     /// Takes a token into the answer and returns the text that is certain with it.
-    fn accept(&mut self, generation: &mut Generation, id: u32) -> String {
+    fn accept(&mut self, generation: &mut Generation, id: u32) -> Result<String> {
         generation.output_ids.push(id);
         if self.model.config.eos_token_ids.contains(&id) {
             generation.finish = Some(Finish::Eos);
         } else if generation.output_ids.len() == generation.request.max_new_tokens {
             generation.finish = Some(Finish::Length);
         }
-        let (Some(stream), Some(tokenizer)) = (&mut generation.stream, &self.tokenizer) else {
-            return String::new();
-        };
-        let mut decoded = stream.push(tokenizer, id);
+        let Some(tokenizer) = &self.tokenizer else { return Ok(String::new()) };
+        let mut decoded = generation.stream.push(tokenizer, id)?;
         if generation.finish.is_some() {
-            decoded.push_str(&stream.finish());
+            decoded.push_str(&generation.stream.finish(tokenizer));
         }
         let mut text = generation.stop.push(&decoded);
         if generation.stop.stopped() {
@@ -326,7 +325,7 @@ impl Session {
             text.push_str(&generation.stop.finish());
         }
         generation.text.push_str(&text);
-        text
+        Ok(text)
     }
 
     /// Hands over the bytes of a page, as they are in its adapter file. A page that is already resident is ignored.

@@ -4,12 +4,11 @@ use js_sys::{Object, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
+use crate::base::Base;
 use crate::catalog::{Catalog, ExpertRecord};
 use crate::error::{Error, ErrorCode};
-use crate::formats::Checkpoint;
 use crate::sampling::Sampling;
 use crate::session::{Request, RoutedToken, Session, Step, Strategy};
-use crate::tokenizer::Tokenizer;
 
 /// A result whose error is an object with `code`, `place`, `problem`, `expected` and `message`.
 type Result<T> = std::result::Result<T, JsValue>;
@@ -147,9 +146,7 @@ impl Engine {
     /// Loads a base from the bytes of a GGUF file. Experts loaded before are dropped.
     #[wasm_bindgen(js_name = loadGguf)]
     pub fn load_gguf(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        let checkpoint = Checkpoint::from_gguf(name, bytes).map_err(thrown)?;
-        let tokenizer = Tokenizer::from_gguf_file(name, bytes).map_err(thrown)?;
-        self.open(name, checkpoint, tokenizer)
+        self.open(name, Base::from_gguf(name, bytes))
     }
 
     /// Loads a base from the files of a Hugging Face folder: an object from file names to bytes.
@@ -270,8 +267,8 @@ impl Engine {
 }
 
 impl Engine {
-    fn open(&mut self, name: &str, checkpoint: Checkpoint, tokenizer: Option<Tokenizer>) -> Result<()> {
-        self.session = Some(Session::new(checkpoint, tokenizer).map_err(thrown)?);
+    fn open(&mut self, name: &str, base: crate::Result<Base>) -> Result<()> {
+        self.session = Some(base.and_then(Session::new).map_err(thrown)?);
         self.base_name = name.to_owned();
         Ok(())
     }

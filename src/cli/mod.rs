@@ -1,5 +1,7 @@
 //! The command line: the same engine on the same files, for making files and checking results.
 
+mod generate;
+mod host;
 mod quantize;
 
 use std::process::ExitCode;
@@ -17,6 +19,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Answer a line of text with a base and its experts
+    Generate(Box<generate::Generate>),
     /// Write a base model as one GGUF file, which llama.cpp can run too
     Quantize(quantize::Quantize),
 }
@@ -34,6 +38,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::Quantize(arguments) => quantize::run(&arguments),
     }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use gander::base::Base;
 use gander::experts::Expert;
 use gander::formats::Checkpoint;
 use gander::formats::peft::Adapter;
@@ -83,7 +84,8 @@ impl Case {
 
     /// A session over one of the case's bases, with its experts and none of their pages.
     pub fn session(&self, base: &str) -> Session {
-        let mut session = Session::new(checkpoint(&format!("{}/{base}", self.name)), None).expect("a base");
+        let base = base_without_text(checkpoint(&format!("{}/{base}", self.name)));
+        let mut session = Session::new(base).expect("a base");
         let experts = self.experts.iter().map(|path| expert(&format!("{}/{path}", self.name))).collect();
         session.add_experts(experts).expect("experts that fit");
         session
@@ -116,6 +118,11 @@ pub fn checkpoint(path: &str) -> Checkpoint {
         .collect();
     Checkpoint::from_huggingface(golden(&format!("{path}/config.json")), &shards)
         .expect("a Hugging Face base")
+}
+
+/// A base that has no tokenizer.
+pub fn base_without_text(checkpoint: Checkpoint) -> Base {
+    Base { checkpoint, tokenizer: None }
 }
 
 /// An expert from a golden PEFT folder. Its id is the folder's name.

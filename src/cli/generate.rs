@@ -1,0 +1,208 @@
+//! `gander generate`: an answer, and on request everything that led to it.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use gander::sampling::Sampling;
+use gander::session::{Request, RoutedToken, Session, Step, Strategy, Work};
+use gander::{Error, ErrorCode, Result};
+use serde::Serialize;
+
+use super::host;
+
+/// Arguments of `gander generate`.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// The base: a Hugging Face folder or a GGUF file
+    #[arg(long, value_name = "PATH")]
+    base: PathBuf,
+    /// Catalogues and PEFT folders
+    #[arg(long, value_name = "CATALOG|EXPERT_DIR", num_args = 1..)]
+    experts: Vec<PathBuf>,
+    /// The input
+    #[arg(long, required_unless_present = "input_ids", conflicts_with = "input_ids")]
+    text: Option<String>,
+    /// The input as token ids, taken as they are
+    #[arg(long, value_name = "5,9,1", value_delimiter = ',', num_args = 0..)]
+    input_ids: Option<Vec<u32>>,
+    /// Most tokens to produce
+    #[arg(long, value_name = "N", default_value_t = Request::default().max_new_tokens)]
+    max_new_tokens: usize,
+    /// Experts for each token and layer
+    #[arg(long, value_name = "K", default_value_t = Request::default().top_k)]
+    top_k: usize,
+    /// What computes
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    device: DeviceChoice,
+    /// How experts are chosen: phatgoose, or none for the base alone
+    #[arg(long, default_value = "phatgoose")]
+    strategy: String,
+    /// Only these experts
+    #[arg(long, value_name = "ID", num_args = 1..)]
+    include: Vec<String>,
+    /// Not these experts
+    #[arg(long, value_name = "ID", num_args = 1..)]
+    exclude: Vec<String>,
+    /// Randomness of the choice of tokens; 0 takes the most likely
+    #[arg(long, default_value_t = Sampling::default().temperature)]
+    temperature: f32,
+    /// Draw from the most likely N tokens only; 0 means all
+    #[arg(long, value_name = "N", default_value_t = Sampling::default().top_k)]
+    sampling_top_k: usize,
+    /// Draw from the fewest most likely tokens that have this probability together
+    #[arg(long, default_value_t = Sampling::default().top_p)]
+    top_p: f32,
+    /// Divide the logits of tokens already produced; 1 does nothing
+    #[arg(long, default_value_t = Sampling::default().repetition_penalty)]
+    repetition_penalty: f32,
+    /// Seed of the random numbers
+    #[arg(long, default_value_t = Sampling::default().seed)]
+    seed: u64,
+    /// End the answer where one of these strings appears
+    #[arg(long, value_name = "STRING", num_args = 1..)]
+    stop: Vec<String>,
+    /// Print one JSON object instead of the text
+    #[arg(long)]
+    json: bool,
+    /// With --json: the logits of the first token
+    #[arg(long, requires = "json")]
+    logits: bool,
+    /// With --json: the experts of every token and layer
+    #[arg(long, requires = "json")]
+    trace: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DeviceChoice {
+    Auto,
+    Cpu,
+    Gpu,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    input_ids: &'a [u32],
+    output_ids: &'a [u32],
+    text: Option<&'a str>,
+    finish: &'static str,
+    device: &'static str,
+    pages: Pages,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_logits: Option<Vec<f32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routing: Option<Vec<Choice<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Pages {
+    count: usize,
+    bytes: usize,
+    passes: usize,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    module: &'a str,
+    token: usize,
+    experts: &'a [String],
+    weights: &'a [f32],
+}
+
+/// Runs the command.
+pub fn run(arguments: &Generate) -> Result<()> {
+    if arguments.device == DeviceChoice::Gpu {
+        let expected = "--device cpu or auto";
+        return Err(Error::new(
+            ErrorCode::Unsupported,
+            "--device gpu",
+            "this version has no GPU device",
+            expected,
+        ));
+    }
+    let mut session = host::open(&arguments.base, &arguments.experts)?;
+    session.start(arguments.request()?)?;
+    let mut first_logits = None;
+    let mut routing: Vec<RoutedToken> = Vec::new();
+    let finish = loop {
+        match host::step(&mut session)? {
+            Step::Token(token) => {
+                if session.output_ids().len() == 1 {
+                    first_logits = arguments.logits.then(|| session.logits());
+                    routing.extend_from_slice(session.encoder_routing());
+                }
+                routing.extend(token.routing);
+                if !arguments.json {
+                    show(&token.text)?;
+                }
+            }
+            Step::Done(finish) => break finish,
+            Step::Missing(_) => unreachable!("the host provides what is missing"),
+        }
+    };
+    if arguments.json {
+        let Work { passes, pages_provided: count, bytes_provided: bytes } = session.work();
+        let report = Report {
+            input_ids: session.input_ids(),
+            output_ids: session.output_ids(),
+            text: session.text(),
+            finish: finish.as_str(),
+            device: session.device().name(),
+            pages: Pages { count, bytes, passes },
+            first_logits,
+            routing: arguments.trace.then(|| routing.iter().map(Choice::from).collect()),
+        };
+        let json = serde_json::to_string(&report).expect("a report has only numbers, strings and lists");
+        return show(&format!("{json}\n"));
+    }
+    show(&plain_end(&session))
+}
+
+/// Text goes out without a line end; a base without a tokenizer has said nothing yet.
+fn plain_end(session: &Session) -> String {
+    match session.text() {
+        Some(_) => "\n".to_owned(),
+        None => {
+            let ids: Vec<String> = session.output_ids().iter().map(u32::to_string).collect();
+            format!("{}\n", ids.join(","))
+        }
+    }
+}
+
+fn show(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::new(ErrorCode::Io, "standard output", error.to_string(), "room to write"))
+}
+
+impl Generate {
+    fn request(&self) -> Result<Request> {
+        Ok(Request {
+            text: self.text.clone(),
+            input_ids: self.input_ids.clone(),
+            max_new_tokens: self.max_new_tokens,
+            top_k: self.top_k,
+            strategy: Strategy::parse(&self.strategy)?,
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
+            sampling: Sampling {
+                repetition_penalty: self.repetition_penalty,
+                temperature: self.temperature,
+                top_k: self.sampling_top_k,
+                top_p: self.top_p,
+                seed: self.seed,
+            },
+            stop: self.stop.clone(),
+            trace: self.trace,
+        })
+    }
+}
+
+impl<'a> From<&'a RoutedToken> for Choice<'a> {
+    fn from(routed: &'a RoutedToken) -> Self {
+        let RoutedToken { module, token, experts, weights } = routed;
+        Choice { module, token: *token, experts, weights }
+    }
+}

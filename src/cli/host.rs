@@ -1,0 +1,95 @@
+//! What fetches for a session here: the file system.
+
+use std::path::Path;
+
+use gander::base::Base;
+use gander::catalog::Catalog;
+use gander::experts::Expert;
+use gander::formats::open::read;
+use gander::formats::peft::{self, Adapter};
+use gander::session::{Session, Step};
+use gander::{Error, ErrorCode, Result};
+
+/// A session over a base on disk and experts on disk: catalogues and PEFT folders, in this order.
+pub fn open(base: &Path, experts: &[impl AsRef<Path>]) -> Result<Session> {
+    let mut session = Session::new(Base::open(base)?)?;
+    for path in experts {
+        let path = path.as_ref();
+        let experts = match path.is_dir() && !path.join("catalog.json").exists() {
+            true => vec![open_adapter(path)?],
+            false => open_catalog(path, session.fingerprint())?,
+        };
+        session.add_experts(experts).map_err(|error| error.inside(path.display()))?;
+    }
+    Ok(session)
+}
+
+/// Goes on by one token or to the end, reading the pages that are missing.
+pub fn step(session: &mut Session) -> Result<Step> {
+    loop {
+        match session.step()? {
+            Step::Missing(pages) => {
+                for page in pages {
+                    let bytes = read_page(session, page)?;
+                    session.provide(page, &bytes)?;
+                }
+            }
+            step => return Ok(step),
+        }
+    }
+}
+
+/// An expert from a PEFT folder, named after it.
+fn open_adapter(folder: &Path) -> Result<Expert> {
+    let name = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let name = name.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let file = folder.join(peft::WEIGHTS);
+    let adapter = read_adapter(folder).map_err(|error| error.inside(folder.display()))?;
+    Ok(Expert::from_adapter(&name, &file.display().to_string(), adapter))
+}
+
+/// A PEFT folder's adapter with its gates.
+pub fn read_adapter(folder: &Path) -> Result<Adapter> {
+    let gates = folder.join(peft::GATES);
+    let gates = gates.exists().then(|| read(&gates)).transpose()?;
+    let config = read(&folder.join(peft::CONFIG))?;
+    Adapter::from_files(&config, &read(&folder.join(peft::WEIGHTS))?, gates.as_deref())
+}
+
+/// The experts of a catalogue: the path of its folder or of its `catalog.json`.
+fn open_catalog(path: &Path, fingerprint: &str) -> Result<Vec<Expert>> {
+    let file = if path.is_dir() { path.join("catalog.json") } else { path.to_owned() };
+    let catalog = Catalog::parse(&file.display().to_string(), &read(&file)?)?;
+    catalog.check_base(fingerprint)?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let local = |url: &str| -> Result<std::path::PathBuf> {
+        match url.contains("://") {
+            false => Ok(folder.join(url)),
+            true => {
+                let expected = "a file beside the catalogue: this program does not fetch";
+                Err(Error::new(ErrorCode::Unsupported, url, "is on a network", expected))
+            }
+        }
+    };
+    let mut experts = catalog.experts(&read(&local(&catalog.gates.url)?)?)?;
+    for page in experts.iter_mut().flat_map(|expert| &mut expert.pages) {
+        page.file = local(&page.file)?.display().to_string();
+    }
+    Ok(experts)
+}
+
+fn read_page(session: &Session, page: u32) -> Result<Vec<u8>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let Some((_, page)) = session.page(page) else { unreachable!("the session named this page") };
+    let mut bytes = vec![0; page.byte_len()];
+    std::fs::File::open(&page.file)
+        .and_then(|mut file| {
+            file.seek(SeekFrom::Start(page.range.start))?;
+            file.read_exact(&mut bytes)
+        })
+        .map_err(|error| {
+            let expected = format!("bytes {} to {} of an adapter file", page.range.start, page.range.end);
+            Error::new(ErrorCode::Io, &page.file, error.to_string(), expected)
+        })?;
+    Ok(bytes)
+}
