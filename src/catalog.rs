@@ -14,10 +14,6 @@ use crate::formats::peft::LoraPart;
 use crate::formats::safetensors::Header;
 use crate::tensor::DType;
 
-/// The value of `format`.
-const FORMAT: &str = "gander-catalog";
-/// The version that is written, and whose major part is read.
-const VERSION: &str = "1.0";
 /// What the keys of the gates file end with, after `<expert id>/<module>`.
 const GATE_SUFFIX: &str = ".lora_gate.weight";
 
@@ -143,6 +139,11 @@ pub struct FactorRecord {
 }
 
 impl Catalog {
+    /// The value of `format`.
+    pub const FORMAT: &str = "gander-catalog";
+    /// The version that is written, and whose major part is read.
+    pub const VERSION: &str = "1.0";
+
     /// Reads a catalogue. `name` is only for messages.
     pub fn parse(name: &str, json: &[u8]) -> Result<Catalog> {
         let invalid =
@@ -155,11 +156,11 @@ impl Catalog {
         }
         let kind: Kind = serde_json::from_slice(json)
             .map_err(|error| invalid(error.to_string(), "a catalogue: JSON with format and version"))?;
-        if kind.format != FORMAT {
+        if kind.format != Catalog::FORMAT {
             return Err(invalid(format!("format is {:?}", kind.format), "format \"gander-catalog\""));
         }
         let major = |version: &str| version.split('.').next().map(str::to_owned);
-        if major(&kind.version) != major(VERSION) {
+        if major(&kind.version) != major(Catalog::VERSION) {
             let problem = format!("version {:?}", kind.version);
             return Err(Error::new(ErrorCode::Unsupported, name, problem, "version 1.x"));
         }

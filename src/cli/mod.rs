@@ -1,5 +1,6 @@
 //! The command line: the same engine on the same files, for making files and checking results.
 
+mod catalog;
 mod generate;
 mod host;
 mod quantize;
@@ -21,6 +22,9 @@ struct Arguments {
 enum Command {
     /// Answer a line of text with a base and its experts
     Generate(Box<generate::Generate>),
+    /// Publish experts as a catalogue
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
     /// Write a base model as one GGUF file, which llama.cpp can run too
     Quantize(quantize::Quantize),
 }
@@ -39,6 +43,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Catalog(command) => catalog::run(&command),
         Command::Quantize(arguments) => quantize::run(&arguments),
     }
 }
