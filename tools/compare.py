@@ -201,7 +201,7 @@ def compare_routing(run: Run, routing: list[dict], seen: Difference, quantised: 
         if a is None:
             continue
         if a["experts"] == b["experts"]:
-            seen.weights = max(seen.weights, *(abs(x - y) for x, y in zip(a["weights"], b["weights"])))
+            seen.weights = max([seen.weights, *(abs(x - y) for x, y in zip(a["weights"], b["weights"]))])
             continue
         seen.other_experts += 1
         if seen.other_experts == 1:
@@ -223,20 +223,26 @@ def main() -> None:
     for seed in range(options.seed, options.seed + options.models + options.quantised_models):
         with tempfile.TemporaryDirectory() as scratch:
             trial = new_trial(Path(scratch), seed, quantised=seed >= options.seed + options.models)
-            run = generate(load_base(trial.base), [load_expert(path) for path in trial.experts], trial.input_ids, trial.top_k, trial.max_new_tokens)
+            experts = [load_expert(path) for path in trial.experts]
+            run = generate(load_base(trial.base), experts, trial.input_ids, trial.top_k, trial.max_new_tokens)
             try:
                 seen = compare(trial, run, ask_gander(options.gander, trial, more))
             except (RuntimeError, KeyError, ValueError, subprocess.TimeoutExpired) as error:
                 seen = Difference(errors=[f"{type(error).__name__}: {error}"])
         all_seen.append(seen)
         failed += bool(seen.errors)
-        print(f"{'FAILED' if seen.errors else 'ok':6} {trial.name}, k {trial.top_k}: first_logits {seen.first_logits:.1e} (KL {seen.kl:.0e}), weights {seen.weights:.1e}, "
-              f"{seen.other_experts} of {seen.decisions} choices and {seen.other_tokens} of {len(run.output_ids)} tokens differ"
-              f"{', after a close call' if seen.excused else ''}")  # fmt: skip
+        print(
+            f"{'FAILED' if seen.errors else 'ok':6} {trial.name}, k {trial.top_k}: "
+            f"first_logits {seen.first_logits:.1e} (KL {seen.kl:.0e}), weights {seen.weights:.1e}, "
+            f"{seen.other_experts} of {seen.decisions} choices and {seen.other_tokens} of {len(run.output_ids)} tokens differ"
+            f"{', after a close call' if seen.excused and not seen.errors else ''}"
+        )
         for error in seen.errors:
             print(f"       {error}")
         sys.stdout.flush()
-    print(f"{len(all_seen)} models, {failed} failed; worst first_logits {max(seen.first_logits for seen in all_seen):.1e}, weights {max(seen.weights for seen in all_seen):.1e}")
+    worst_logits = max(seen.first_logits for seen in all_seen)
+    worst_weights = max(seen.weights for seen in all_seen)
+    print(f"{len(all_seen)} models, {failed} failed; worst first_logits {worst_logits:.1e}, weights {worst_weights:.1e}")
     sys.exit(1 if failed else 0)
 
 

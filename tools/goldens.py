@@ -3,8 +3,8 @@
     python tools/goldens.py [--only CASE ...] [--out tests/goldens]
 
 What is written is described in tests/goldens/README.md. Before a case is written it must pass
-three checks: without experts it equals stock transformers, with one forced expert it equals PEFT's own forward,
-and decoding with a KV cache equals computing everything again. Seeds are chosen, from the one given upwards,
+these checks: without experts it equals stock transformers; with one forced expert it equals PEFT's own forward;
+decoding with a KV cache equals computing everything again; in f32 it makes the same choices. Seeds are chosen, from the one given upwards,
 so that no decision is close: an f32 engine must agree with every token and every expert.
 """
 
@@ -270,7 +270,7 @@ def check(case: Case, folder: Path, runs: dict[str, Run]) -> list[str]:
         decoder_ids = torch.tensor([[stock.config.decoder_start_token_id, *run.output_ids[:-1]]])
         difference = worst(torch.stack(run.logits), adapted(input_ids=ids, decoder_input_ids=decoder_ids).logits[0])
         assert difference < 1e-9, (case.name, "PEFT", expert.id, difference)
-        assert worst(torch.stack(run.logits), torch.stack(plain.logits)[: len(run.logits)][: 1].expand(len(run.logits), -1)) > 1e-2, "the expert does nothing"
+        assert worst(run.logits[0], plain.logits[0]) > 1e-2, (case.name, expert.id, "does nothing")
         seen.append(f"PEFT {expert.id} {difference:.0e}")
 
     # 3. With a KV cache: everything computed again.
@@ -282,9 +282,22 @@ def check(case: Case, folder: Path, runs: dict[str, Run]) -> list[str]:
         assert again.argmax(-1).tolist() == run.output_ids
     seen.append(f"no cache {difference:.0e}")
 
-    # 4. The other files of the same weights give the same model.
+    # 4. In f32: every token and every choice, as the README says of any f32 engine.
+    difference = 0.0
+    for path, top_k in wanted_runs(case, folder):
+        run = runs[f"{path.parent.name}/{top_k}"]
+        experts = [in_float32(expert) for expert in experts_of(case, folder)]
+        single = generate(load_base(path).float(), experts, case.input_ids, top_k, case.max_new_tokens)
+        assert single.output_ids == run.output_ids, (case.name, "f32")
+        assert [choice["experts"] for choice in single.routing] == [choice["experts"] for choice in run.routing], (case.name, "f32")
+        difference = max(difference, worst(torch.stack(single.logits), torch.stack(run.logits)))
+    assert difference < 1e-3, (case.name, "f32", difference)
+    seen.append(f"f32 {difference:.0e}")
+
+    # 5. The other files of the same weights give the same model.
     if Quant.F32 in case.ggufs:
-        difference = worst(torch.stack(runs[f"{gguf_folder(case, Quant.F32)}/2"].logits), torch.stack(runs[f"{case.name}/2"].logits))
+        same = runs[f"{gguf_folder(case, Quant.F32)}/2"].logits
+        difference = worst(torch.stack(same), torch.stack(runs[f"{case.name}/2"].logits))
         assert difference < 1e-6, (case.name, "GGUF", difference)
         seen.append(f"GGUF {difference:.0e}")
     if case.shard_size:
@@ -292,6 +305,11 @@ def check(case: Case, folder: Path, runs: dict[str, Run]) -> list[str]:
         assert all(torch.equal(tensor, sharded[name]) for name, tensor in load_base(base_folder).state_dict().items())
         assert len(list((folder / case.name / "base-sharded").glob("*.safetensors"))) > 1
     return seen
+
+
+def in_float32(expert: Expert) -> Expert:
+    loras = {module: replace(lora, a=lora.a.float(), b=lora.b.float()) for module, lora in expert.loras.items()}
+    return replace(expert, loras=loras, gates={module: gate.float() for module, gate in expert.gates.items()})
 
 
 def worst(a: Tensor, b: Tensor) -> float:
@@ -307,7 +325,7 @@ def write_expected(case: Case, folder: Path, runs: dict[str, Run]) -> None:
         own = {int(key.rpartition("/")[2]): run for key, run in runs.items() if key.rpartition("/")[0] == name}
         experts = "experts" if name == case.name else f"../{case.name}/experts"
         header = {
-            "bases": ["base.gguf"] if (folder / name / "base.gguf").exists() else ["base", "base-sharded"] if (folder / name / "base-sharded").exists() else ["base"],
+            "bases": [base for base in ("base", "base-sharded", "base.gguf") if (folder / name / base).exists()],
             "experts": [f"{experts}/{plan.id}" for plan in sorted(case.experts, key=lambda plan: plan.id)],
             "input_ids": case.input_ids,
             "max_new_tokens": case.max_new_tokens,
@@ -368,9 +386,10 @@ def write_case(case: Case, out: Path) -> None:
                 shutil.copytree(path, out / path.name)
         run = runs[f"{case.name}/2"]
         print(f"{case.name}: seed {seed}: {'; '.join(seen)}; output {run.output_ids} {run.finish}")
-        if run.routing:
-            print(f"  {len(run.routing)} decisions, shares { {expert: round(share, 2) for expert, share in usage(run).items()} }")
-            print(f"  least routing margin {min(min(margins(run), default=9) for run in runs.values()):.1e}, least greedy margin {min(min(run.greedy_margins()) for run in runs.values()):.1e}")
+        print(f"  {len(run.routing)} decisions, shares { {expert: round(share, 2) for expert, share in usage(run).items()} }")
+        least_routing = min((gap for run in runs.values() for gap in margins(run)), default=None)
+        least_greedy = min(gap for run in runs.values() for gap in run.greedy_margins())
+        print(f"  least routing margin {short(least_routing)}, least greedy margin {short(least_greedy)}")
         for name, values in run.states.items():
             print(f"  {name}: rms {float(values.square().mean().sqrt()):.2f}", end="")
         print()
@@ -417,7 +436,10 @@ CONFIGS = {
 
 
 def write_configs(out: Path) -> None:
-    """What transformers makes of a config.json, old or new. `scale_decoder_outputs` is what its forward pass does: mT5's never scales."""
+    """What transformers makes of a config.json, old or new.
+
+    `scale_decoder_outputs` is what its forward pass does: mT5's never scales.
+    """
     entries = []
     for name, fields in CONFIGS.items():
         is_mt5 = fields["model_type"] == "mt5"
