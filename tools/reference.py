@@ -20,7 +20,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.mt5.modeling_mt5 import MT5ForConditionalGeneration, MT5LayerNorm
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration, T5LayerNorm
 
-from routing import Expert, Trace, attach, load_expert
+from routing import Expert, attach, load_expert
 
 torch.set_grad_enabled(False)
 torch.set_num_threads(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -15,8 +15,6 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration
-
-from routing import PEFT_KEY
 
 # Every linear of every block, as a pattern for `target_modules`.
 ALL_LINEARS = r".*\.(q|k|v|o|wi|wi_0|wi_1|wo)"
@@ -154,8 +152,3 @@ def settle(path: Path) -> None:
             config[key] = sorted(value)
     path.write_text(json.dumps(config, indent=2, sort_keys=True))
 
-
-def peft_modules(folder: Path) -> list[str]:
-    """The modules that an expert's file adapts."""
-    keys = [PEFT_KEY.fullmatch(key) for key in load_file(folder / "adapter_model.safetensors")]
-    return sorted({key["module"] for key in keys if key and key["kind"] == "lora_A"})
