@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::quant::Matrix;
 
-mod blocks;
+pub mod blocks;
 pub mod contents;
 pub mod encoding;
 mod fingerprint;
