@@ -22,6 +22,7 @@ pub mod open;
 pub mod peft;
 pub mod quantize;
 pub mod safetensors;
+pub mod vocabulary;
 
 use contents::Contents;
 use gguf::Gguf;
