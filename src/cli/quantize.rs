@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use gander::formats::gguf::{NO_TOKENIZER, Value};
-use gander::formats::open::OpenBase;
+use gander::formats::open::{OpenBase, read};
 use gander::formats::quantize::{Target, metadata_to_keep, quantize};
+use gander::formats::vocabulary::{self, TokenizerFiles};
 use gander::{Error, ErrorCode, Result};
 
 #[derive(Debug, Args)]
@@ -45,7 +46,7 @@ pub fn run(arguments: &Quantize) -> Result<()> {
     let mut base = OpenBase::open(&arguments.path)?;
     let metadata = match &base.gguf {
         Some(gguf) => metadata_to_keep(gguf),
-        None => folder_metadata(&arguments.path)?,
+        None => folder_metadata(&arguments.path, base.contents.config.vocab_size)?,
     };
     let contents = base.contents.clone();
 
@@ -86,18 +87,29 @@ pub fn run(arguments: &Quantize) -> Result<()> {
 }
 
 /// The keys of a folder that are not its shape: its name and its tokenizer.
-fn folder_metadata(folder: &Path) -> Result<Vec<(String, Value)>> {
+fn folder_metadata(folder: &Path, vocab_size: usize) -> Result<Vec<(String, Value)>> {
     let name = fs::canonicalize(folder).ok();
     let name = name
         .as_deref()
         .and_then(Path::file_name)
         .map_or_else(|| "t5".to_string(), |name| name.to_string_lossy().into_owned());
     let text = |text: &str| Value::String(text.to_string());
-    Ok(vec![
-        ("general.name".to_string(), text(&name)),
+    let mut metadata = vec![("general.name".to_string(), text(&name))];
+
+    let find = |name: &str| folder.join(name).exists().then(|| read(&folder.join(name))).transpose();
+    let (spiece, json) = (find("spiece.model")?, find("tokenizer.json")?);
+    let config = find("tokenizer_config.json")?;
+    let files = TokenizerFiles {
+        spiece: spiece.as_deref(),
+        tokenizer_json: json.as_deref(),
+        tokenizer_config: config.as_deref(),
+    };
+    match vocabulary::of_folder(files, vocab_size).map_err(|error| error.inside(folder.display()))? {
+        Some(model) => metadata.extend(vocabulary::keys(&model)),
         // llama.cpp wants to be told that there is no tokenizer.
-        ("tokenizer.ggml.model".to_string(), text(NO_TOKENIZER)),
-    ])
+        None => metadata.push(("tokenizer.ggml.model".to_string(), text(NO_TOKENIZER))),
+    }
+    Ok(metadata)
 }
 
 fn partial_name(output: &Path) -> PathBuf {

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::quant::Matrix;
 
-mod blocks;
+pub mod blocks;
 pub mod contents;
 pub mod encoding;
 mod fingerprint;
@@ -22,6 +22,7 @@ pub mod open;
 pub mod peft;
 pub mod quantize;
 pub mod safetensors;
+pub mod vocabulary;
 
 use contents::Contents;
 use gguf::Gguf;

@@ -73,8 +73,13 @@ fn alignment(metadata: &BTreeMap<String, Value>) -> Result<usize> {
     Ok(alignment)
 }
 
-/// No two tensors share bytes, and no two share a name.
+/// No two tensors share a name, and no two share bytes.
 fn check_disjoint(tensors: &[TensorInfo]) -> Result<()> {
+    let mut by_name: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    by_name.sort_unstable();
+    if let Some(pair) = by_name.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(invalid(pair[0], "appears twice", "each tensor once"));
+    }
     let mut by_start: Vec<&TensorInfo> = tensors.iter().collect();
     by_start.sort_by_key(|tensor| (tensor.range.start, tensor.range.end));
     for pair in by_start.windows(2) {
@@ -86,12 +91,7 @@ fn check_disjoint(tensors: &[TensorInfo]) -> Result<()> {
             ));
         }
     }
-    let mut by_name: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    by_name.sort_unstable();
-    match by_name.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(invalid(pair[0], "appears twice", "each tensor once")),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// A tensor as the header has it, its place not yet checked.
