@@ -442,7 +442,11 @@ fn normalizer(value: &Value, charsmap: &mut Vec<u8>) -> Result<Normalizer> {
         "Prepend" => Normalizer::Prepend(text_of("normalizer.prepend", &value["prepend"])?.to_string()),
         "Lowercase" => Normalizer::Lowercase,
         other => {
-            return Err(unsupported("normalizer", other, "Precompiled, Strip, Replace, Prepend or Lowercase"));
+            return Err(unsupported(
+                "normalizer",
+                other,
+                "Precompiled, Strip, Replace, Prepend or Lowercase",
+            ));
         }
     })
 }
