@@ -515,3 +515,50 @@ fn ten_thousand_characters_take_well_under_50_ms() {
         assert!(encoded.as_millis() < if cfg!(debug_assertions) { 2000 } else { 50 }, "{encoded:?}");
     }
 }
+
+/// `cargo test --release --test tokenizer -- --ignored --nocapture`
+#[test]
+#[ignore = "prints times; checks nothing"]
+fn time_to_load_vocabularies_of_t5_and_mt5() {
+    let charsmap = spiece_model("nmt").charsmap;
+    for size in [32_000, 250_000] {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut model = spiece_model("nmt");
+        let mut texts: std::collections::HashSet<_> =
+            model.pieces.iter().map(|piece| piece.text.clone()).collect();
+        while model.pieces.len() < size {
+            let length = random.usize(2..14);
+            let text: String = (0..length)
+                .map(|_| char::from(*random.choice(b"eationsrlcdumpfgvbhykwzxjq").unwrap()))
+                .collect();
+            if texts.insert(text.clone()) {
+                let score = -5.0 - 15.0 * random.f32();
+                model.pieces.push(gander::tokenizer::sentencepiece::Piece {
+                    text,
+                    score,
+                    kind: PieceKind::Normal,
+                });
+            }
+        }
+        let json = json!({
+            "model": {"type": "Unigram", "unk_id": 2, "vocab": model.pieces.iter().map(|p| json!([p.text, p.score])).collect::<Vec<_>>()},
+            "normalizer": {
+                "type": "Precompiled",
+                "precompiled_charsmap": base64::engine::general_purpose::STANDARD.encode(&charsmap),
+            },
+            "decoder": {"type": "Metaspace", "replacement": "▁"},
+        })
+        .to_string();
+        let gguf = model.to_gguf();
+        let start = std::time::Instant::now();
+        let tokenizer = Tokenizer::from_gguf(gguf).unwrap();
+        let by_gguf = start.elapsed();
+        let start = std::time::Instant::now();
+        Tokenizer::from_tokenizer_json(json.as_bytes()).unwrap();
+        println!(
+            "{} ids: from GGUF fields {by_gguf:?}, from tokenizer.json {:?}",
+            tokenizer.vocab_size(),
+            start.elapsed()
+        );
+    }
+}
