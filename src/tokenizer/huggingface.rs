@@ -68,7 +68,6 @@ enum Normalizer {
         to: String,
     },
     Prepend(String),
-    Lowercase,
 }
 
 #[derive(Debug)]
@@ -440,13 +439,8 @@ fn normalizer(value: &Value, charsmap: &mut Vec<u8>) -> Result<Normalizer> {
             }
         }
         "Prepend" => Normalizer::Prepend(text_of("normalizer.prepend", &value["prepend"])?.to_string()),
-        "Lowercase" => Normalizer::Lowercase,
         other => {
-            return Err(unsupported(
-                "normalizer",
-                other,
-                "Precompiled, Strip, Replace, Prepend or Lowercase",
-            ));
+            return Err(unsupported("normalizer", other, "Precompiled, Strip, Replace or Prepend"));
         }
     })
 }
@@ -583,7 +577,6 @@ fn normalize(normalizers: &[Normalizer], charsmap: &Charsmap, text: &str) -> Str
             Normalizer::ReplaceSpaces { to } => replace_spaces(&text, to),
             Normalizer::Prepend(prefix) if text.is_empty() || prefix.is_empty() => text,
             Normalizer::Prepend(prefix) => format!("{prefix}{text}"),
-            Normalizer::Lowercase => text.chars().flat_map(char::to_lowercase).collect(),
         };
     }
     text

@@ -13,7 +13,7 @@
 //! | `▁` in the text | begins a word, and is one `▁` with the one added before it | is a space, also when it ends the text; the added one stays |
 //! | user-defined pieces | are cut out first; what follows is a new word with its own `▁` | stay within the text |
 //! | `<0x41>` in the text, with byte pieces | is the byte piece | is text |
-//! | sums of scores | f64 | f32, compared in f64: other ties |
+//! | sums of scores | f64 | f32, so that ties come out differently |
 //! | a run of byte pieces that is not UTF-8 | as many `�` as bytes | only the wrong bytes become `�` |
 //! | unknown or empty words before the text, decoded | leave their spaces | leave nothing |
 //!
@@ -243,8 +243,8 @@ impl SentencePieceEncoder {
         let min_score = normal().reduce(f32::min).unwrap_or(0.0);
         let max_score = normal().reduce(f32::max).unwrap_or(0.0);
         let scores = model.pieces.iter().map(|piece| match piece.kind {
-            // Better than any way to write it with other pieces. The product is of floats, the difference of doubles.
-            PieceKind::UserDefined => f64::from(piece.text.len() as f32 * max_score) - 0.1,
+            // Better than any way to write it with other pieces.
+            PieceKind::UserDefined => f64::from(piece.text.len() as f32 * max_score - 0.1),
             _ => f64::from(piece.score),
         });
         let mut byte_ids = vec![model.unk_id; 256];
@@ -262,7 +262,7 @@ impl SentencePieceEncoder {
                 scores.collect(),
                 model.unk_id,
                 f64::from(min_score),
-                Arithmetic::Mixed,
+                Arithmetic::Single,
             ),
             unk_id: model.unk_id,
             byte_ids: model.byte_fallback.then(|| byte_ids.into()),

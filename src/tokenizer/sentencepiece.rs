@@ -80,7 +80,7 @@ pub struct SentencePieceModel {
 
 /// The tokenizer fields of a GGUF file, as llama.cpp's converters write them for T5 (`tokenizer.ggml.model` = `"t5"`).
 ///
-/// Each field names its key. What a file leaves out is `None` or empty and takes llama.cpp's default.
+/// Each field names its key. What a file leaves out is `None` or empty, and is as in T5.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GgufTokenizer {
     /// `tokenizer.ggml.tokens`
@@ -311,7 +311,7 @@ impl SentencePieceModel {
         let model = SentencePieceModel {
             charsmap: gguf.precompiled_charsmap,
             add_dummy_prefix: gguf.add_space_prefix.unwrap_or(true),
-            remove_extra_whitespaces: gguf.remove_extra_whitespaces.unwrap_or(false),
+            remove_extra_whitespaces: gguf.remove_extra_whitespaces.unwrap_or(true),
             escape_whitespaces: true,
             byte_fallback: pieces.iter().filter(|p| p.kind == PieceKind::Byte).count() == 256,
             unk_id,

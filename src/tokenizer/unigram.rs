@@ -13,13 +13,13 @@ pub(super) struct Unigram {
     arithmetic: Arithmetic,
 }
 
-/// How path scores are added up. Ties and near-ties come out differently.
+/// How path scores are added up. Ties come out differently: in f32, sums that are equal on paper seldom are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arithmetic {
-    /// `tokenizers`: all in f64.
+    /// SentencePiece (measured on 0.2.3; 0.2.1 and older compare in f64 what they keep in f32).
+    Single,
+    /// `tokenizers`.
     Double,
-    /// SentencePiece: a candidate is compared in f64 and kept in f32.
-    Mixed,
 }
 
 /// A character that no piece covers costs this much more than the least probable piece. SentencePiece's `kUnkPenalty`.
@@ -50,25 +50,22 @@ impl Unigram {
         for (start, c) in text.char_indices() {
             let so_far = best[start].map_or(0.0, |step| step.score);
             let mut reach = |end: usize, id: u32, score: f64| {
+                let score = match self.arithmetic {
+                    // Both terms are f32: rounding their exact sum is what f32 addition does.
+                    Arithmetic::Single => f64::from((so_far + score) as f32),
+                    Arithmetic::Double => so_far + score,
+                };
                 if best[end].is_none_or(|step| score > step.score) {
-                    let score = match self.arithmetic {
-                        Arithmetic::Double => score,
-                        Arithmetic::Mixed => f64::from(score as f32),
-                    };
                     best[end] = Some(Step { score, start, id });
                 }
             };
             let mut covered = false;
             for (length, id) in self.trie.prefixes(&text.as_bytes()[start..]) {
-                reach(start + length, id, self.scores[id as usize] + so_far);
+                reach(start + length, id, self.scores[id as usize]);
                 covered |= length == c.len_utf8();
             }
             if !covered {
-                let mut score = self.unk_score + so_far;
-                if self.arithmetic == Arithmetic::Mixed {
-                    score = f64::from(score as f32);
-                }
-                reach(start + c.len_utf8(), self.unk_id, score);
+                reach(start + c.len_utf8(), self.unk_id, self.unk_score);
             }
         }
 
