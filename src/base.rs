@@ -6,20 +6,21 @@ use crate::formats::gguf::Gguf;
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::sentencepiece::{GgufTokenizer, extra_ids_in_config};
 
-/// Weights, and the tokenizer if the files have one.
+/// Weights and tokenizer.
 pub struct Base {
     /// The weights.
     pub checkpoint: Checkpoint,
-    /// From `tokenizer.json`, `spiece.model` or the GGUF file.
-    pub tokenizer: Option<Tokenizer>,
+    /// From `tokenizer.json`, `spiece.model` or the GGUF file. A base answers token ids without one, so what is wrong
+    /// with it matters only to those who ask for text: [`ErrorCode::NoTokenizer`] where there is none.
+    pub tokenizer: Result<Tokenizer>,
 }
 
 impl Base {
     /// One GGUF file. `name` is only for messages.
     pub fn from_gguf(name: &str, bytes: &[u8]) -> Result<Base> {
         let gguf = Gguf::parse(name, bytes)?;
-        let tokenizer = gguf_tokenizer(&gguf)?.map(Tokenizer::from_gguf).transpose();
-        let tokenizer = tokenizer.map_err(|error| error.inside(name))?;
+        let tokenizer =
+            gguf_tokenizer(&gguf).and_then(Tokenizer::from_gguf).map_err(|error| error.inside(name));
         Ok(Base::new(Checkpoint::from_gguf(name, bytes)?, tokenizer))
     }
 
@@ -35,12 +36,13 @@ impl Base {
         let shards: Vec<(&str, &[u8])> = files.iter().filter(weights).copied().collect();
         let checkpoint = Checkpoint::from_huggingface(config, &shards)?;
         let find = |name: &str| Ok(find(name).map(<[u8]>::to_vec));
-        let tokenizer = folder_tokenizer(find, checkpoint.config.vocab_size)?;
+        let tokenizer = folder_tokenizer(find, checkpoint.config.vocab_size);
         Ok(Base::new(checkpoint, tokenizer))
     }
 
-    fn new(checkpoint: Checkpoint, mut tokenizer: Option<Tokenizer>) -> Base {
-        if let Some(tokenizer) = &mut tokenizer {
+    /// A base of these parts.
+    pub fn new(checkpoint: Checkpoint, mut tokenizer: Result<Tokenizer>) -> Base {
+        if let Ok(tokenizer) = &mut tokenizer {
             tokenizer.allow_ids_below(checkpoint.config.vocab_size);
         }
         Base { checkpoint, tokenizer }
@@ -57,34 +59,38 @@ impl Base {
         let checkpoint = Checkpoint::open(path)?;
         let find = |name: &str| path.join(name).exists().then(|| read(&path.join(name))).transpose();
         let tokenizer = folder_tokenizer(find, checkpoint.config.vocab_size);
-        Ok(Base::new(checkpoint, tokenizer.map_err(|error| error.inside(path.display()))?))
+        Ok(Base::new(checkpoint, tokenizer.map_err(|error| error.inside(path.display()))))
     }
 }
 
-/// The tokenizer of a Hugging Face folder, if it has one: `tokenizer.json`, or `spiece.model` with the number of
+/// Says that a base has no tokenizer, and where one was looked for.
+pub fn no_tokenizer(place: &str) -> Error {
+    let expected = "tokenizer.json, spiece.model, or a tokenizer in the GGUF file; token ids work without";
+    Error::new(ErrorCode::NoTokenizer, place, "the base has no tokenizer", expected)
+}
+
+/// The tokenizer of a Hugging Face folder: `tokenizer.json`, or `spiece.model` with the number of
 /// sentinels that `tokenizer_config.json` says. `find` returns a file's bytes, or nothing if there is no such file.
 pub fn folder_tokenizer(
     find: impl Fn(&str) -> Result<Option<Vec<u8>>>,
     vocab_size: usize,
-) -> Result<Option<Tokenizer>> {
+) -> Result<Tokenizer> {
     let [json, spiece, config] = ["tokenizer.json", "spiece.model", "tokenizer_config.json"];
     if let Some(bytes) = find(json)? {
-        return Tokenizer::from_tokenizer_json(&bytes).map(Some).map_err(|error| error.inside(json));
+        return Tokenizer::from_tokenizer_json(&bytes).map_err(|error| error.inside(json));
     }
-    let Some(bytes) = find(spiece)? else { return Ok(None) };
+    let Some(bytes) = find(spiece)? else { return Err(no_tokenizer("base")) };
     let extra_ids = match find(config)? {
         Some(bytes) => extra_ids_in_config(&bytes).map_err(|error| error.inside(config))?,
         None => None,
     };
-    Tokenizer::from_spiece(&bytes, extra_ids, Some(vocab_size))
-        .map(Some)
-        .map_err(|error| error.inside(spiece))
+    Tokenizer::from_spiece(&bytes, extra_ids, Some(vocab_size)).map_err(|error| error.inside(spiece))
 }
 
-/// The tokenizer's fields in a GGUF file, if it has a tokenizer.
-pub fn gguf_tokenizer(gguf: &Gguf) -> Result<Option<GgufTokenizer>> {
+/// The tokenizer's fields in a GGUF file.
+pub fn gguf_tokenizer(gguf: &Gguf) -> Result<GgufTokenizer> {
     if !gguf.has_tokenizer() {
-        return Ok(None);
+        return Err(no_tokenizer("metadata"));
     }
     let key = |name: &str| format!("tokenizer.ggml.{name}");
     match gguf.text(&key("model"))? {
@@ -99,7 +105,7 @@ pub fn gguf_tokenizer(gguf: &Gguf) -> Result<Option<GgufTokenizer>> {
             ));
         }
     }
-    Ok(Some(GgufTokenizer {
+    Ok(GgufTokenizer {
         tokens: gguf.strings(&key("tokens"))?.unwrap_or_default().to_vec(),
         scores: gguf.f32s(&key("scores"))?.unwrap_or_default().to_vec(),
         token_type: gguf.i32s(&key("token_type"))?.unwrap_or_default(),
@@ -109,5 +115,5 @@ pub fn gguf_tokenizer(gguf: &Gguf) -> Result<Option<GgufTokenizer>> {
         unknown_token_id: gguf.u32(&key("unknown_token_id"))?,
         eos_token_id: gguf.u32(&key("eos_token_id"))?,
         padding_token_id: gguf.u32(&key("padding_token_id"))?,
-    }))
+    })
 }

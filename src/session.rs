@@ -37,7 +37,7 @@ pub const DEFAULT_POOL_BYTES: usize = 512 << 20;
 pub struct Session {
     device: Device,
     model: T5,
-    tokenizer: Option<Tokenizer>,
+    tokenizer: Result<Tokenizer>,
     fingerprint: String,
     experts: Vec<Expert>,
     /// By page: its expert, and its place among that expert's pages.
@@ -156,8 +156,8 @@ impl Session {
         &self.fingerprint
     }
 
-    /// The base's tokenizer, if its files had one.
-    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+    /// The base's tokenizer, or what is wrong with it.
+    pub fn tokenizer(&self) -> Result<&Tokenizer, &Error> {
         self.tokenizer.as_ref()
     }
 
@@ -313,7 +313,7 @@ impl Session {
         } else if generation.output_ids.len() == generation.request.max_new_tokens {
             generation.finish = Some(Finish::Length);
         }
-        let Some(tokenizer) = &self.tokenizer else { return Ok(String::new()) };
+        let Ok(tokenizer) = &self.tokenizer else { return Ok(String::new()) };
         let mut decoded = generation.stream.push(tokenizer, id)?;
         if generation.finish.is_some() {
             decoded.push_str(&generation.stream.finish(tokenizer));
@@ -380,7 +380,7 @@ impl Session {
 
     /// The text produced so far; none without a tokenizer.
     pub fn text(&self) -> Option<&str> {
-        self.tokenizer.as_ref()?;
+        self.tokenizer.as_ref().ok()?;
         self.generation.as_ref().map(|generation| generation.text.as_str())
     }
 

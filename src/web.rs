@@ -179,7 +179,7 @@ impl Engine {
             vocab_size: config.vocab_size,
             encoder_blocks: config.num_layers,
             decoder_blocks: config.num_decoder_layers,
-            has_tokenizer: session.tokenizer().is_some(),
+            has_tokenizer: session.tokenizer().is_ok(),
         })
     }
 
@@ -268,7 +268,14 @@ impl Engine {
 
 impl Engine {
     fn open(&mut self, name: &str, base: crate::Result<Base>) -> Result<()> {
-        self.session = Some(base.and_then(Session::new).map_err(thrown)?);
+        let base = base.map_err(thrown)?;
+        // A base without a tokenizer is of use, to those who bring token ids; one with a broken tokenizer is broken.
+        if let Err(error) = &base.tokenizer
+            && error.code != ErrorCode::NoTokenizer
+        {
+            return Err(thrown(error.clone()));
+        }
+        self.session = Some(Session::new(base).map_err(thrown)?);
         self.base_name = name.to_owned();
         Ok(())
     }

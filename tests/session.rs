@@ -4,7 +4,7 @@ mod support;
 
 use gander::ErrorCode;
 use gander::session::{Request, Step, Strategy};
-use support::{Case, answer, make_resident, page_bytes};
+use support::{Case, answer, make_resident, page_bytes, try_answer};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -59,11 +59,9 @@ fn a_pool_that_must_evict_gives_the_same_bits() {
     let mut evicting = 0;
     for slots in 1..session.page_count() as usize {
         session.set_pool_bytes(slots * page_bytes);
-        session.start(request()).unwrap();
-        match session.step() {
+        match try_answer(&mut session, request()) {
             Err(error) => assert_eq!(error.code, ErrorCode::PoolTooSmall, "{slots} slots: {error}"),
-            Ok(_) => {
-                let found = answer(&mut session, request());
+            Ok(found) => {
                 assert_eq!(found.output_ids, expected.output_ids, "{slots} slots");
                 assert_eq!(bits(&found.values["logits"]), bits(&expected.values["logits"]), "{slots} slots");
                 evicting += 1;

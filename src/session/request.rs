@@ -76,7 +76,7 @@ impl Default for Request {
 
 impl Request {
     /// Refuses what cannot be answered; returns the token ids of the input.
-    pub(super) fn check(&self, config: &Config, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
+    pub(super) fn check(&self, config: &Config, tokenizer: Result<&Tokenizer, &Error>) -> Result<Vec<u32>> {
         let invalid = |place, problem, expected: &str| {
             Err(Error::new(ErrorCode::InvalidOption, place, problem, expected.to_owned()))
         };
@@ -92,14 +92,8 @@ impl Request {
             return invalid("max new tokens", self.max_new_tokens.to_string(), &expected);
         }
         self.sampling.check()?;
-        if tokenizer.is_none() && !self.stop.is_empty() {
-            let expected = "a base with a tokenizer, or no stop strings";
-            return Err(Error::new(
-                ErrorCode::NoTokenizer,
-                "stop strings",
-                "the base has no tokenizer",
-                expected,
-            ));
+        if !self.stop.is_empty() {
+            tokenizer.map_err(|error| error.clone().inside("stop strings"))?;
         }
         let ids = match (&self.text, &self.input_ids, tokenizer) {
             (Some(_), Some(_), _) => {
@@ -121,16 +115,9 @@ impl Request {
                     "at least one character",
                 ));
             }
-            (Some(_), None, None) => {
-                let expected = "token ids, or a base with a tokenizer";
-                return Err(Error::new(
-                    ErrorCode::NoTokenizer,
-                    "text",
-                    "the base has no tokenizer",
-                    expected,
-                ));
+            (Some(text), None, tokenizer) => {
+                tokenizer.map_err(|error| error.clone().inside("text"))?.encode(text)?
             }
-            (Some(text), None, Some(tokenizer)) => tokenizer.encode(text)?,
             (None, Some(ids), _) => ids.clone(),
         };
         if ids.is_empty() {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use gander::base::Base;
+use gander::base::{Base, no_tokenizer};
 use gander::experts::Expert;
 use gander::formats::Checkpoint;
 use gander::formats::peft::Adapter;
@@ -122,7 +122,7 @@ pub fn checkpoint(path: &str) -> Checkpoint {
 
 /// A base that has no tokenizer.
 pub fn base_without_text(checkpoint: Checkpoint) -> Base {
-    Base { checkpoint, tokenizer: None }
+    Base::new(checkpoint, Err(no_tokenizer("base")))
 }
 
 /// An expert from a golden PEFT folder. Its id is the folder's name.
@@ -174,15 +174,20 @@ pub struct Answer {
 
 /// Runs a request to its end, providing what it misses.
 pub fn answer(session: &mut Session, request: Request) -> Answer {
+    try_answer(session, request).expect("an answer")
+}
+
+/// The same where a step may fail.
+pub fn try_answer(session: &mut Session, request: Request) -> gander::Result<Answer> {
     type Values = BTreeMap<String, Vec<f32>>;
     let pass: Rc<RefCell<Values>> = Rc::default();
     let seen = pass.clone();
     session.observe(move |name, values| drop(seen.borrow_mut().insert(name.to_owned(), values.to_vec())));
-    session.start(request).expect("a valid request");
+    session.start(request)?;
     let mut values = Values::new();
     let (mut routing, mut misses) = (Vec::new(), 0);
     loop {
-        match session.step().expect("a step") {
+        match session.step()? {
             Step::Missing(pages) => {
                 misses += 1;
                 pass.borrow_mut().clear();
@@ -203,7 +208,7 @@ pub fn answer(session: &mut Session, request: Request) -> Answer {
             Step::Done(finish) => {
                 let output_ids = session.output_ids().to_vec();
                 let finish = finish.as_str().to_owned();
-                return Answer { output_ids, finish, routing, values, misses };
+                return Ok(Answer { output_ids, finish, routing, values, misses });
             }
         }
     }
