@@ -11,3 +11,5 @@ mod configs;
 mod hostile;
 #[path = "formats/round_trips.rs"]
 mod round_trips;
+#[path = "formats/tokenizers.rs"]
+mod tokenizers;

@@ -61,11 +61,21 @@ pub fn safetensors_with_header(header: &str, data: usize) -> Vec<u8> {
 
 /// What `gander quantize` writes for a folder held in memory.
 pub fn quantized(config_json: &str, weights: &Tensors, target: Target) -> Result<(Vec<u8>, Summary)> {
+    quantized_with(config_json, weights, vec![], target)
+}
+
+/// The same with further keys.
+pub fn quantized_with(
+    config_json: &str,
+    weights: &Tensors,
+    metadata: Vec<(String, Value)>,
+    target: Target,
+) -> Result<(Vec<u8>, Summary)> {
     let file = safetensors(weights);
     let config = Config::from_json("config.json", config_json.as_bytes())?;
     let header = gander::formats::safetensors::Header::of_file("model.safetensors", &file)?;
     let contents = gander::formats::huggingface::contents(config, &[header])?;
-    requantized(&contents, &file, vec![], target)
+    requantized(&contents, &file, metadata, target)
 }
 
 /// What `gander quantize` writes for a GGUF file held in memory.
