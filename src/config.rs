@@ -57,13 +57,32 @@ impl FeedForward {
     }
 }
 
-/// What transformers takes where a `config.json` is silent (`T5Config`, version 5.23; version 4 has the same).
-mod defaults {
-    pub const RELATIVE_ATTENTION_NUM_BUCKETS: u64 = 32;
-    pub const RELATIVE_ATTENTION_MAX_DISTANCE: u64 = 128;
-    pub const LAYER_NORM_EPSILON: f64 = 1e-6;
-    pub const PAD_TOKEN_ID: u32 = 0;
-    pub const EOS_TOKEN_ID: u32 = 1;
+/// What transformers takes where a `config.json` is silent (version 5.23; version 4 has the same).
+struct Defaults {
+    d_ff: u64,
+    num_layers: u64,
+    num_heads: u64,
+    vocab_size: u64,
+    feed_forward_proj: &'static str,
+}
+
+impl Defaults {
+    const T5: Defaults =
+        Defaults { d_ff: 2048, num_layers: 6, num_heads: 8, vocab_size: 32_128, feed_forward_proj: "relu" };
+    const MT5: Defaults = Defaults {
+        d_ff: 1024,
+        num_layers: 8,
+        num_heads: 6,
+        vocab_size: 250_112,
+        feed_forward_proj: "gated-gelu",
+    };
+    const D_MODEL: u64 = 512;
+    const D_KV: u64 = 64;
+    const RELATIVE_ATTENTION_NUM_BUCKETS: u64 = 32;
+    const RELATIVE_ATTENTION_MAX_DISTANCE: u64 = 128;
+    const LAYER_NORM_EPSILON: f64 = 1e-6;
+    const PAD_TOKEN_ID: u32 = 0;
+    const EOS_TOKEN_ID: u32 = 1;
 }
 
 impl Config {
@@ -88,11 +107,8 @@ impl Config {
             ));
         }
 
-        let whole = |name: &str, default: Option<u64>| -> Result<usize> {
-            let value = json
-                .whole(name)?
-                .or(default)
-                .ok_or_else(|| json.error(ErrorCode::InvalidFile, name, "is absent", "a whole number"))?;
+        let whole = |name: &str, default: u64| -> Result<usize> {
+            let value = json.whole(name)?.unwrap_or(default);
             usize::try_from(value).map_err(|_| {
                 json.error(
                     ErrorCode::InvalidFile,
@@ -109,31 +125,32 @@ impl Config {
             Ok(Some(value))
         };
 
-        let num_layers = whole("num_layers", None)?;
-        let pad_token_id = token("pad_token_id")?.unwrap_or(defaults::PAD_TOKEN_ID);
+        let defaults = if model_type == Some("mt5") { Defaults::MT5 } else { Defaults::T5 };
+        let num_layers = whole("num_layers", defaults.num_layers)?;
+        let pad_token_id = token("pad_token_id")?.unwrap_or(Defaults::PAD_TOKEN_ID);
         let scale_decoder_outputs = match json.flag("scale_decoder_outputs")? {
             Some(scale) => scale,
             None => model_type != Some("mt5") && json.flag("tie_word_embeddings")?.unwrap_or(true),
         };
         let config = Config {
-            d_model: whole("d_model", None)?,
-            d_kv: whole("d_kv", None)?,
-            d_ff: whole("d_ff", None)?,
-            num_heads: whole("num_heads", None)?,
+            d_model: whole("d_model", Defaults::D_MODEL)?,
+            d_kv: whole("d_kv", Defaults::D_KV)?,
+            d_ff: whole("d_ff", defaults.d_ff)?,
+            num_heads: whole("num_heads", defaults.num_heads)?,
             num_layers,
-            num_decoder_layers: whole("num_decoder_layers", Some(num_layers as u64))?,
-            vocab_size: whole("vocab_size", None)?,
+            num_decoder_layers: whole("num_decoder_layers", num_layers as u64)?,
+            vocab_size: whole("vocab_size", defaults.vocab_size)?,
             relative_attention_num_buckets: whole(
                 "relative_attention_num_buckets",
-                Some(defaults::RELATIVE_ATTENTION_NUM_BUCKETS),
+                Defaults::RELATIVE_ATTENTION_NUM_BUCKETS,
             )?,
             relative_attention_max_distance: whole(
                 "relative_attention_max_distance",
-                Some(defaults::RELATIVE_ATTENTION_MAX_DISTANCE),
+                Defaults::RELATIVE_ATTENTION_MAX_DISTANCE,
             )?,
-            layer_norm_epsilon: json.number("layer_norm_epsilon")?.unwrap_or(defaults::LAYER_NORM_EPSILON)
+            layer_norm_epsilon: json.number("layer_norm_epsilon")?.unwrap_or(Defaults::LAYER_NORM_EPSILON)
                 as f32,
-            feed_forward: feed_forward(&json)?,
+            feed_forward: feed_forward(&json, defaults.feed_forward_proj)?,
             scale_decoder_outputs,
             decoder_start_token_id: token("decoder_start_token_id")?.unwrap_or(pad_token_id),
             eos_token_ids: eos_token_ids(&json)?,
@@ -202,8 +219,8 @@ fn invalid(field: &str, found: impl std::fmt::Display, expected: impl Into<Strin
 }
 
 /// `feed_forward_proj`, which transformers splits into `is_gated_act` and `dense_act_fn` unless the file has those too.
-fn feed_forward(json: &JsonObject) -> Result<FeedForward> {
-    let projection = json.text("feed_forward_proj")?.unwrap_or("relu");
+fn feed_forward(json: &JsonObject, default: &str) -> Result<FeedForward> {
+    let projection = json.text("feed_forward_proj")?.unwrap_or(default);
     let (gated, activation) = match projection.strip_prefix("gated-") {
         // "For backwards compatibility", says transformers: plain gelu means the tanh approximation here.
         Some("gelu") => (true, "gelu_new"),
@@ -231,7 +248,7 @@ fn feed_forward(json: &JsonObject) -> Result<FeedForward> {
 fn eos_token_ids(json: &JsonObject) -> Result<Vec<u32>> {
     const NAME: &str = "eos_token_id";
     if !json.has(NAME) {
-        return Ok(vec![defaults::EOS_TOKEN_ID]);
+        return Ok(vec![Defaults::EOS_TOKEN_ID]);
     }
     let Some(value) = json.value(NAME) else { return Ok(Vec::new()) };
     let one = std::slice::from_ref(value);

@@ -330,14 +330,27 @@ mod tests {
         }
     }
 
-    /// Values of transformers' `_relative_position_bucket` for 32 buckets and a maximum distance of 128.
+    /// Every distance that tools/goldens.py asked transformers about, for several numbers of buckets and reaches.
     #[test]
     fn buckets_are_those_of_transformers() {
-        let config = config(32, 128);
-        let both = |distance| relative_position_bucket(distance, &config, true);
-        assert_eq!([-200, -128, -91, -90, -16, -8, -7, 0].map(both), [15, 15, 15, 14, 10, 8, 7, 0]);
-        assert_eq!([1, 7, 8, 15, 16, 32, 64, 127, 500].map(both), [17, 23, 24, 25, 26, 28, 30, 31, 31]);
-        let past = |distance| relative_position_bucket(distance, &config, false);
-        assert_eq!([5, 0, -1, -15, -16, -32, -127, -128, -900].map(past), [0, 0, 1, 15, 16, 21, 31, 31, 31]);
+        #[derive(serde::Deserialize)]
+        struct Table {
+            num_buckets: usize,
+            max_distance: usize,
+            bidirectional: bool,
+            first_distance: isize,
+            buckets: Vec<usize>,
+        }
+        let tables: Vec<Table> =
+            serde_json::from_slice(include_bytes!("../tests/goldens/buckets.json")).expect("the golden file");
+        assert!(tables.len() >= 16);
+        for table in tables {
+            let config = config(table.num_buckets, table.max_distance);
+            for (distance, bucket) in (table.first_distance..).zip(table.buckets) {
+                let found = relative_position_bucket(distance, &config, table.bidirectional);
+                let Table { num_buckets, max_distance, bidirectional, .. } = table;
+                assert_eq!(found, bucket, "{distance} of {num_buckets}, {max_distance}, {bidirectional}");
+            }
+        }
     }
 }

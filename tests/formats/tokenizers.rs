@@ -60,7 +60,7 @@ fn the_tokenizer_of_a_folder_is_in_the_gguf_and_survives_quantising_again() {
     let (again, _) = build::requantized_gguf(&file, Target::Q8_0).unwrap();
     for file in [file, again] {
         let gguf = Gguf::parse("base.gguf", &file).unwrap();
-        let fields = gguf_tokenizer(&gguf).unwrap().expect("a tokenizer");
+        let fields = gguf_tokenizer(&gguf).unwrap();
         assert_eq!(SentencePieceModel::from_gguf(fields).unwrap(), model);
         assert_eq!(gguf.text("general.name").unwrap(), Some("tiny"));
         Checkpoint::from_gguf("base.gguf", &file).unwrap();
