@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::formats::json::{JsonObject, shown};
+use crate::formats::layout::MOST_BLOCKS;
 
 /// The shape of a T5 v1.0, v1.1 or mT5, under the field names of its `config.json`.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,8 +175,8 @@ impl Config {
             ("d_kv", self.d_kv, 1, 1 << 12),
             ("d_ff", self.d_ff, 1, 1 << 18),
             ("num_heads", self.num_heads, 1, 1 << 10),
-            ("num_layers", self.num_layers, 1, 256),
-            ("num_decoder_layers", self.num_decoder_layers, 1, 256),
+            ("num_layers", self.num_layers, 1, MOST_BLOCKS),
+            ("num_decoder_layers", self.num_decoder_layers, 1, MOST_BLOCKS),
             ("vocab_size", self.vocab_size, 1, 1 << 21),
             // An encoder halves the buckets for the sign of the distance and keeps half of those for exact
             // distances; fewer than four leave it a logarithm of zero.

@@ -45,6 +45,9 @@ impl Weight {
     }
 }
 
+/// The most blocks of an encoder or decoder that are believed; T5-11B has 24.
+pub const MOST_BLOCKS: usize = 256;
+
 /// The embedding.
 pub const EMBEDDING: &str = "shared.weight";
 /// The head, where it is a matrix of its own.
@@ -94,7 +97,10 @@ pub fn linear_shape(config: &Config, module: &str) -> Option<[usize; 2]> {
 
 /// Whether `module` is the name of a linear layer that some T5 has: one that can carry experts.
 pub fn is_linear(module: &str) -> bool {
-    let Some((stack, _, layer, name)) = split(module) else { return false };
+    let Some((stack, block, layer, name)) = split(module) else { return false };
+    if block >= MOST_BLOCKS {
+        return false;
+    }
     match (stack, layer, name.split_once('.')) {
         (_, 0, Some(("SelfAttention", part))) | (Stack::Decoder, 1, Some(("EncDecAttention", part))) => {
             matches!(part, "q" | "k" | "v" | "o")

@@ -200,6 +200,7 @@ fn what_is_not_a_factor_is_refused_by_name() {
         (key("lm_head", "A"), "adapts something other than a linear layer"),
         (key("shared", "A"), "adapts something other than a linear layer"),
         (key("encoder.block.0.layer.1.EncDecAttention.q", "A"), "adapts something other than a linear layer"),
+        (key("encoder.block.256.layer.0.SelfAttention.k", "A"), "adapts something other than a linear layer"),
         (key("encoder.block.00.layer.0.SelfAttention.k", "A"), "adapts something other than a linear layer"),
         (format!("{module}.lora_A.weight"), "is not a key of PEFT"),
         (format!("base_model.model.{module}.lora_A.default.weight"), "is not known"),

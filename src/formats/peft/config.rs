@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::pattern::Patterns;
+use super::pattern::{Patterns, Written};
 use crate::error::{Error, ErrorCode, Result};
 use crate::formats::json::{JsonObject, shown};
 
@@ -59,23 +59,19 @@ impl LoraConfig {
             rank,
             alpha: json.number("lora_alpha")?.unwrap_or(defaults::LORA_ALPHA),
             rank_stabilised: json.flag("use_rslora")?.unwrap_or(false),
-            rank_pattern: ordered.rank_pattern.unwrap_or_default(),
-            alpha_pattern: ordered.alpha_pattern.unwrap_or_default(),
+            rank_pattern: compile("rank_pattern", ordered.rank_pattern)?,
+            alpha_pattern: compile("alpha_pattern", ordered.alpha_pattern)?,
         })
     }
 
     /// The rank that the file gives to a module.
-    pub fn rank_of(&self, module: &str) -> Result<f64> {
-        let pattern =
-            self.rank_pattern.find(module).map_err(|error| error.inside("rank_pattern").inside(FILE))?;
-        Ok(pattern.unwrap_or(self.rank as f64))
+    pub fn rank_of(&self, module: &str) -> f64 {
+        self.rank_pattern.find(module).unwrap_or(self.rank as f64)
     }
 
     /// What `B A u` is multiplied with, in a module whose tensors have this rank.
     pub fn scale_of(&self, module: &str, rank: usize) -> Result<f32> {
-        let pattern =
-            self.alpha_pattern.find(module).map_err(|error| error.inside("alpha_pattern").inside(FILE))?;
-        let alpha = pattern.unwrap_or(self.alpha);
+        let alpha = self.alpha_pattern.find(module).unwrap_or(self.alpha);
         let rank = rank as f64;
         let scale = if self.rank_stabilised { alpha / rank.sqrt() } else { alpha / rank };
         let scale = scale as f32;
@@ -94,8 +90,12 @@ impl LoraConfig {
 /// The two fields whose keys must keep the file's order: PEFT takes the first that matches.
 #[derive(Deserialize)]
 struct OrderedPatterns {
-    rank_pattern: Option<Patterns>,
-    alpha_pattern: Option<Patterns>,
+    rank_pattern: Option<Written>,
+    alpha_pattern: Option<Written>,
+}
+
+fn compile(field: &str, written: Option<Written>) -> Result<Patterns> {
+    Patterns::compile(written.unwrap_or_default()).map_err(|error| error.inside(field).inside(FILE))
 }
 
 fn refuse_what_is_not_plain_lora(json: &JsonObject) -> Result<()> {
