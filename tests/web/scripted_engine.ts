@@ -68,6 +68,7 @@ export class ScriptedEngine implements Engine {
   step(): Step {
     const running = this.#running;
     if (!running) throw plain("invalid-state", "step", "nothing runs", "start before it");
+    if (running.request.text?.includes("slowly")) computeFor(20);
     running.passes++;
     const { characters, request, position } = running;
     const limit = Math.min(characters.length, request.maxNewTokens ?? 200);
@@ -152,6 +153,12 @@ export class ScriptedEngine implements Engine {
       weights,
     }));
   }
+}
+
+/** Keeps the thread busy, as a model does. */
+function computeFor(milliseconds: number): void {
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end);
 }
 
 function codeOf(character: string): number {

@@ -49,7 +49,8 @@ test("after the last caller has left, a new one gets a new request", async () =>
   server.delayMilliseconds = 50;
   const stop = new AbortController();
   const leaving = store.page(source(0), stop.signal);
-  setTimeout(() => stop.abort(), 10);
+  while (server.requests.length === 0) await new Promise((wake) => setTimeout(wake, 1));
+  stop.abort();
   await assert.rejects(leaving, { code: "aborted" });
   assert.equal((await store.page(source(0))).length, 64);
   assert.equal(server.requests.length, 2);
