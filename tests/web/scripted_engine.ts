@@ -1,8 +1,8 @@
 // An engine that plays by the contract of src/web.rs without a model: it answers a line with itself in capitals, one
 // character a token. Letters are routed to the first expert, all else to the last; the first block's page serves both.
 
-import type { Engine, ExpertInfo, MissingPage, StartRequest, Step } from "../../www/src/engine.ts";
-import type { Base, RoutedChoice } from "../../www/src/types.ts";
+import type { Engine, GatesSource, MissingPage, StartRequest, Step } from "../../www/src/engine.ts";
+import type { Base, Expert, RoutedChoice } from "../../www/src/types.ts";
 
 interface CatalogPage {
   block: string;
@@ -11,8 +11,8 @@ interface CatalogPage {
   sha256: string;
 }
 
-interface CatalogExpert extends Omit<ExpertInfo, "pages"> {
-  adapter: { url: string };
+interface CatalogExpert extends Omit<Expert, "pages" | "bytes"> {
+  adapter: { url: string; bytes: number };
   pages: CatalogPage[];
 }
 
@@ -21,9 +21,21 @@ interface Running {
   request: StartRequest;
   position: number;
   passes: number;
+  pagesProvided: number;
+  bytesProvided: number;
 }
 
 export class ScriptedEngine implements Engine {
+  static gatesOf(name: string, catalogJson: Uint8Array): GatesSource {
+    try {
+      const { format, gates } = JSON.parse(new TextDecoder().decode(catalogJson));
+      if (format === "gander-catalog" && typeof gates.url === "string") return gates;
+    } catch {
+      // Said below.
+    }
+    throw plain("invalid-file", name, "it is no catalogue", "a gander-catalog with gates");
+  }
+
   readonly resident = new Set<number>();
   freed = false;
   #base: Base | undefined;
@@ -45,13 +57,17 @@ export class ScriptedEngine implements Engine {
     return this.#base;
   }
 
-  addCatalog(catalogJson: Uint8Array, _gates: Uint8Array): ExpertInfo[] {
+  addCatalog(name: string, catalogJson: Uint8Array, _gates: Uint8Array): Expert[] {
     const catalog = JSON.parse(new TextDecoder().decode(catalogJson));
     if (catalog.base.fingerprint !== "scripted") {
-      throw plain("wrong-base", "catalog.json", catalog.base.fingerprint, "scripted");
+      throw plain("wrong-base", name, catalog.base.fingerprint, "scripted");
     }
     this.#experts = catalog.experts;
-    return this.#experts;
+    return this.#experts.map(({ adapter, pages, ...expert }) => ({
+      ...expert,
+      bytes: adapter.bytes,
+      pages: pages.length,
+    }));
   }
 
   start(request: StartRequest): void {
@@ -62,7 +78,14 @@ export class ScriptedEngine implements Engine {
       (id) => !this.#experts.some((expert) => expert.id === id),
     );
     if (unknown) throw plain("unknown-expert", "include", unknown, "an expert of the catalogue");
-    this.#running = { characters: [...request.text.toUpperCase()], request, position: 0, passes: 0 };
+    this.#running = {
+      characters: [...request.text.toUpperCase()],
+      request,
+      position: 0,
+      passes: 0,
+      pagesProvided: 0,
+      bytesProvided: 0,
+    };
   }
 
   step(): Step {
@@ -82,7 +105,8 @@ export class ScriptedEngine implements Engine {
         outputIds: characters.slice(0, limit).map(codeOf),
         ...(request.trace ? { encoderRouting: this.#route("encoder", 0, "A") } : {}),
         passes: running.passes,
-        pagesWanted: this.resident.size,
+        pagesProvided: running.pagesProvided,
+        bytesProvided: running.bytesProvided,
       };
     }
     const character = characters[position] ?? "";
@@ -102,6 +126,10 @@ export class ScriptedEngine implements Engine {
     if (bytes.length !== expected)
       throw plain("page-mismatch", `page ${page}`, `${bytes.length}`, `${expected}`);
     this.resident.add(page);
+    if (this.#running) {
+      this.#running.pagesProvided++;
+      this.#running.bytesProvided += bytes.length;
+    }
   }
 
   cancel(): void {

@@ -52,18 +52,25 @@ async function fetchFolder(folder: URL, fetchFile: FetchFile): Promise<Record<st
   const fetchByName = async (name: string) => [name, await fetchFile(within(folder, name))] as const;
   // The small file first: a mistyped address should not cost the weights' download.
   const config = await fetchByName("config.json");
-  const [tokenizer, weights] = await Promise.all([
-    firstFound(["tokenizer.json", "spiece.model"].map((name) => () => fetchByName(name))),
-    fetchWeights(fetchByName),
-  ]);
-  return Object.fromEntries([config, ...(tokenizer ? [tokenizer] : []), ...weights]);
+  const [tokenizer, weights] = await Promise.all([fetchTokenizer(fetchByName), fetchWeights(fetchByName)]);
+  return Object.fromEntries([config, ...tokenizer, ...weights]);
+}
+
+/** `tokenizer.json`, or `spiece.model` with the number of sentinels that `tokenizer_config.json` says; or nothing. */
+async function fetchTokenizer(fetchByName: FetchByName): Promise<NamedFile[]> {
+  const whole = await unlessMissing(fetchByName("tokenizer.json"));
+  if (whole) return [whole];
+  const names = ["spiece.model", "tokenizer_config.json"];
+  const parts = await Promise.all(names.map((name) => unlessMissing(fetchByName(name))));
+  return parts.filter((part) => part !== undefined);
 }
 
 type NamedFile = readonly [name: string, bytes: Uint8Array];
+type FetchByName = (name: string) => Promise<NamedFile>;
 
 /** `model.safetensors`, or the shards that `model.safetensors.index.json` names. */
-async function fetchWeights(fetchByName: (name: string) => Promise<NamedFile>): Promise<NamedFile[]> {
-  const whole = await firstFound([() => fetchByName("model.safetensors")]);
+async function fetchWeights(fetchByName: FetchByName): Promise<NamedFile[]> {
+  const whole = await unlessMissing(fetchByName("model.safetensors"));
   if (whole) return [whole];
   const [, bytes] = await fetchByName("model.safetensors.index.json");
   return Promise.all(shardNames(bytes).map(fetchByName));
@@ -93,16 +100,14 @@ function shardNames(index: Uint8Array): string[] {
   return shards;
 }
 
-/** The first that the server has; undefined where it has none. Other failures than "not found" are thrown. */
-async function firstFound<T>(candidates: (() => Promise<T>)[]): Promise<T | undefined> {
-  for (const candidate of candidates) {
-    try {
-      return await candidate();
-    } catch (error) {
-      if (!(error instanceof GanderError && error.code === "not-found")) throw error;
-    }
+/** Undefined where the server has no such file. Other failures are thrown. */
+async function unlessMissing<T>(fetching: Promise<T>): Promise<T | undefined> {
+  try {
+    return await fetching;
+  } catch (error) {
+    if (error instanceof GanderError && error.code === "not-found") return undefined;
+    throw error;
   }
-  return undefined;
 }
 
 function asFolder(url: URL): URL {

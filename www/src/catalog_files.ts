@@ -1,8 +1,7 @@
-// Brings a catalogue and the gates of all its experts. What the catalogue says of them is for the engine to check;
-// here only what the download needs is read.
+// Brings a catalogue and the gates of all its experts. Reading the catalogue is the engine's work.
 
-import { verifySha256 } from "./digest.ts";
 import { downloadFile } from "./download.ts";
+import type { EngineModule } from "./engine.ts";
 import { GanderError } from "./errors.ts";
 import type { Network } from "./transfer.ts";
 import type { OnProgress } from "./types.ts";
@@ -21,6 +20,7 @@ export interface CatalogFiles {
 export async function fetchCatalog(
   network: Network,
   url: string,
+  engineModule: Promise<EngineModule>,
   onProgress: OnProgress,
   signal: AbortSignal,
 ): Promise<CatalogFiles> {
@@ -31,17 +31,17 @@ export async function fetchCatalog(
     limitBytes: CATALOG_LIMIT_BYTES,
     onBytes: report("catalog.json"),
   });
-  const source = gatesSource(json, url);
+  const source = (await engineModule).gatesOf(url, json);
+  if (source.bytes > GATES_LIMIT_BYTES) {
+    throw new GanderError("invalid-file", url, `gates of ${source.bytes} bytes`, "at most 1 GiB");
+  }
   const gatesUrl = resolveFileUrl(source.url, url);
   const gates = await downloadFile(network, gatesUrl, {
     signal,
     limitBytes: source.bytes,
     onBytes: report("gates"),
   });
-  if (gates.length !== source.bytes) {
-    throw new GanderError("invalid-file", gatesUrl, `${gates.length} bytes came`, `${source.bytes} bytes`);
-  }
-  await verifySha256(gates as Uint8Array<ArrayBuffer>, source.sha256, gatesUrl);
+  // Their size and hash are checked where they are read, in the engine.
   return { url, json, gates };
 }
 
@@ -59,33 +59,4 @@ export function resolveFileUrl(url: string, catalogUrl: string): string {
     throw new GanderError("invalid-file", catalogUrl, `"${url}" is not a web address`, "https or http");
   }
   return resolved.href;
-}
-
-interface GatesSource {
-  url: string;
-  bytes: number;
-  sha256: string;
-}
-
-function gatesSource(json: Uint8Array, catalogUrl: string): GatesSource {
-  let catalog: { format?: unknown; gates?: Partial<Record<keyof GatesSource, unknown>> } | null;
-  try {
-    catalog = JSON.parse(new TextDecoder().decode(json));
-  } catch (cause) {
-    throw new GanderError("invalid-file", catalogUrl, "it is not JSON", "a gander-catalog", { cause });
-  }
-  if (catalog?.format !== "gander-catalog") {
-    throw new GanderError("invalid-file", catalogUrl, "it is no catalogue", '"format": "gander-catalog"');
-  }
-  const { url, bytes, sha256 } = catalog.gates ?? {};
-  const isSize = Number.isSafeInteger(bytes) && Number(bytes) > 0 && Number(bytes) <= GATES_LIMIT_BYTES;
-  if (typeof url !== "string" || !isSize || typeof sha256 !== "string" || !/^[0-9a-f]{64}$/i.test(sha256)) {
-    throw new GanderError(
-      "invalid-file",
-      `${catalogUrl}: gates`,
-      "it does not say where the gates are",
-      '{"url": text, "bytes": size up to 1 GiB, "sha256": 64 hexadecimal digits}',
-    );
-  }
-  return { url, bytes: Number(bytes), sha256 };
 }

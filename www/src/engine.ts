@@ -2,11 +2,16 @@
 
 import type { Base, Expert, Finish, GenerateOptions, RoutedChoice } from "./types.ts";
 
-/** One expert of a catalogue. Its pages are the engine's business until it asks for one. */
-export type ExpertInfo = Omit<Expert, "bytes" | "pages"> & { pages: { bytes: number }[] };
+/** Where the gates of a catalogue are. */
+export interface GatesSource {
+  /** Absolute, or relative to the catalogue. */
+  url: string;
+  bytes: number;
+  sha256: string;
+}
 
 /** What `start` wants: text, or token ids for a base without a tokenizer. */
-export type StartRequest = { text?: string; inputIds?: number[] } & EngineOptions;
+export type StartRequest = { text?: string; inputIds?: readonly number[] } & EngineOptions;
 
 /** The options that reach the engine; the others are the host's. */
 export type EngineOptions = Omit<GenerateOptions, "signal" | "onProgress">;
@@ -20,7 +25,8 @@ export interface MissingPage {
   url: string;
   offset: number;
   bytes: number;
-  sha256: string;
+  /** Null for a page that no catalogue describes. */
+  sha256: string | null;
 }
 
 export type Step =
@@ -34,7 +40,8 @@ export type Step =
       outputIds: number[];
       encoderRouting?: RoutedChoice[];
       passes: number;
-      pagesWanted: number;
+      pagesProvided: number;
+      bytesProvided: number;
     };
 
 /** One object, one caller, no call while another runs. Methods throw plain data with a code, or trap on a bug. */
@@ -42,7 +49,7 @@ export interface Engine {
   loadGguf(name: string, bytes: Uint8Array): void;
   loadHuggingFace(name: string, files: Record<string, Uint8Array>): void;
   baseInfo(): Base;
-  addCatalog(catalogJson: Uint8Array, gates: Uint8Array): ExpertInfo[];
+  addCatalog(catalogName: string, catalogJson: Uint8Array, gates: Uint8Array): Expert[];
   start(request: StartRequest): void;
   /** Computes the next token, or says what it lacks for it. Repeat it once everything was provided. */
   step(): Step;
@@ -50,4 +57,11 @@ export interface Engine {
   /** Forgets the running generation. */
   cancel(): void;
   free(): void;
+}
+
+/** The WebAssembly module, started. */
+export interface EngineModule {
+  createEngine(): Engine;
+  /** Reads a catalogue, checks it and says where its gates are. */
+  gatesOf(catalogName: string, catalogJson: Uint8Array): GatesSource;
 }

@@ -3,22 +3,22 @@
 // Runs in the worker, or in the caller's thread with `inline`. Everything the engine does is one synchronous call, and
 // between two of them the event loop gets its turn, so an abort is heard within one step.
 
-import { AdapterStore } from "./adapter_store.ts";
+import { AdapterStore, type PageSource } from "./adapter_store.ts";
 import { fetchBase, giveBase } from "./base_files.ts";
 import { fetchCatalog, resolveFileUrl } from "./catalog_files.ts";
-import type { Engine, ExpertInfo, MissingPage, Step } from "./engine.ts";
+import type { Engine, EngineModule, MissingPage, Step } from "./engine.ts";
 import { GanderError, throwIfAborted, toGanderError } from "./errors.ts";
 import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
 import { throttled } from "./throttle.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
-import type { Answer, Expert, OnProgress, RoutedChoice } from "./types.ts";
+import type { Answer, OnProgress, RoutedChoice } from "./types.ts";
 import { allOrFirstFailure, linked, yieldToEvents } from "./waiting.ts";
 
-export type CreateEngine = (wasmUrl: string | undefined) => Promise<Engine>;
+export type StartEngineModule = (wasmUrl: string | undefined) => Promise<EngineModule>;
 
 export class EngineHost implements Host {
-  readonly #createEngine: CreateEngine;
+  readonly #startEngineModule: StartEngineModule;
   readonly #network: Network;
   readonly #store: AdapterStore;
   readonly #queue = new OrderedQueue();
@@ -28,8 +28,8 @@ export class EngineHost implements Host {
   /** Set once the engine broke a promise of its own; it cannot be trusted after that. */
   #broken: GanderError | undefined;
 
-  constructor(createEngine: CreateEngine, network: Network = defaultNetwork()) {
-    this.#createEngine = createEngine;
+  constructor(startEngineModule: StartEngineModule, network: Network = defaultNetwork()) {
+    this.#startEngineModule = startEngineModule;
     this.#network = network;
     this.#store = new AdapterStore(network);
   }
@@ -38,20 +38,24 @@ export class EngineHost implements Host {
     const report = throttled(onProgress);
     const transfers = linked(signal, this.#disposal.signal);
     const { catalogUrl } = request;
-    const [engine, base, catalog] = await allOrFirstFailure(transfers, [
-      this.#createEngine(request.wasmUrl),
+    const starting = this.#startEngineModule(request.wasmUrl);
+    const [engineModule, base, catalog] = await allOrFirstFailure(transfers, [
+      starting,
       fetchBase(this.#network, request.base, report, transfers.signal),
       catalogUrl === undefined
         ? undefined
-        : fetchCatalog(this.#network, catalogUrl, report, transfers.signal),
-    ]);
+        : fetchCatalog(this.#network, catalogUrl, starting, report, transfers.signal),
+    ]).catch((error) => {
+      throw toGanderError(error);
+    });
+    throwIfAborted("load", signal);
+    const engine = engineModule.createEngine();
     try {
-      throwIfAborted("load", signal);
       giveBase(engine, base);
-      const experts = catalog ? engine.addCatalog(catalog.json, catalog.gates) : [];
+      const experts = catalog ? engine.addCatalog(catalog.url, catalog.json, catalog.gates) : [];
       this.#engine = engine;
       this.#catalogUrl = catalog?.url ?? "";
-      return { base: engine.baseInfo(), experts: experts.map(describe) };
+      return { base: engine.baseInfo(), experts };
     } catch (cause) {
       const error = toGanderError(cause);
       this.#engine = undefined;
@@ -83,7 +87,10 @@ export class EngineHost implements Host {
     const engine = this.#usableEngine();
     const meter = new Meter();
     const routing: RoutedChoice[] = [];
-    this.#call(() => engine.start({ ...request.options, text: request.text }));
+    const { input, options } = request;
+    this.#call(() =>
+      engine.start(typeof input === "string" ? { ...options, text: input } : { ...options, inputIds: input }),
+    );
     try {
       for (;;) {
         await yieldToEvents();
@@ -99,10 +106,9 @@ export class EngineHost implements Host {
           }
           case "missing":
             await this.#bring(step.pages, events.onProgress, signal, engine);
-            meter.pages(step.pages);
             break;
           case "done":
-            return answerOf(step, routing, request.options.trace === true, meter);
+            return answerOf(step, routing, options.trace === true, meter);
         }
       }
     } catch (error) {
@@ -126,13 +132,21 @@ export class EngineHost implements Host {
     await allOrFirstFailure(
       transfers,
       pages.map(async (page) => {
-        const source = { ...page, url: resolveFileUrl(page.url, this.#catalogUrl) };
-        const bytes = await this.#store.page(source, transfers.signal);
+        const bytes = await this.#store.page(this.#sourceOf(page), transfers.signal);
         this.#call(() => engine.provide(page.page, bytes));
         loaded += bytes.length;
         onProgress({ phase: "pages", file, loaded, total });
       }),
     );
+  }
+
+  #sourceOf(page: MissingPage): PageSource {
+    const { url, offset, bytes, sha256 } = page;
+    if (sha256 === null) {
+      const place = `${page.expert} ${page.block}`;
+      throw new GanderError("invalid-file", place, "the page has no hash", "a SHA-256 in the catalogue");
+    }
+    return { url: resolveFileUrl(url, this.#catalogUrl), offset, bytes, sha256 };
   }
 
   #usableEngine(): Engine {
@@ -165,50 +179,38 @@ function disposedError(): GanderError {
   return new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded");
 }
 
-function describe({ pages, ...expert }: ExpertInfo): Expert {
-  const bytes = pages.reduce((sum, page) => sum + page.bytes, 0);
-  return { ...expert, bytes, pages: pages.length };
-}
-
 function answerOf(
   done: Extract<Step, { kind: "done" }>,
   decoderRouting: RoutedChoice[],
   traced: boolean,
   meter: Meter,
 ): Answer {
-  const { text, finish, inputIds, outputIds, passes } = done;
-  const answer: Answer = { text, finish, inputIds, outputIds, stats: meter.stats(passes) };
+  const { text, finish, inputIds, outputIds } = done;
+  const answer: Answer = { text, finish, inputIds, outputIds, stats: meter.stats(done) };
   if (traced) answer.routing = [...(done.encoderRouting ?? []), ...decoderRouting];
   return answer;
 }
 
-/** Counts and times one generation. */
+/** Times one generation. */
 class Meter {
   readonly #start = performance.now();
   #firstToken = Number.NaN;
   #tokens = 0;
-  #pages = 0;
-  #bytes = 0;
 
   token(): void {
     if (this.#tokens === 0) this.#firstToken = performance.now() - this.#start;
     this.#tokens++;
   }
 
-  pages(pages: MissingPage[]): void {
-    this.#pages += pages.length;
-    this.#bytes += pages.reduce((sum, page) => sum + page.bytes, 0);
-  }
-
-  stats(passes: number): Answer["stats"] {
+  stats(work: { passes: number; pagesProvided: number; bytesProvided: number }): Answer["stats"] {
     const milliseconds = performance.now() - this.#start;
     return {
       tokens: this.#tokens,
       milliseconds,
       firstTokenMilliseconds: this.#tokens > 0 ? this.#firstToken : milliseconds,
-      passes,
-      pagesFetched: this.#pages,
-      bytesFetched: this.#bytes,
+      passes: work.passes,
+      pagesFetched: work.pagesProvided,
+      bytesFetched: work.bytesProvided,
     };
   }
 }

@@ -2,7 +2,7 @@
 // before a worker (`WorkerHost`) answer the same calls, so nothing above knows which of them it has.
 
 import type { EngineOptions } from "./engine.ts";
-import type { Answer, Base, Expert, OnProgress, Piece } from "./types.ts";
+import type { Answer, Base, Expert, Input, OnProgress, Piece } from "./types.ts";
 
 /** Everything here can be posted to a worker. */
 export interface LoadRequest {
@@ -18,7 +18,7 @@ export interface Loaded {
 }
 
 export interface GenerateRequest {
-  text: string;
+  input: Input;
   options: EngineOptions;
 }
 

@@ -3,7 +3,7 @@
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
 import type { Host, Loaded, LoadRequest } from "./host.ts";
-import type { Base, Expert, GenerateOptions, LoadOptions } from "./types.ts";
+import type { Base, Expert, GenerateOptions, Input, LoadOptions } from "./types.ts";
 import { WorkerHost, type WorkerLike } from "./worker_host.ts";
 
 export { GanderError, type GanderErrorCode } from "./errors.ts";
@@ -45,10 +45,12 @@ export class Gander {
    * Starts to answer. Calls while another runs wait their turn. Failures come out of the returned object, never out of
    * this call.
    */
-  generate(text: string, options: GenerateOptions = {}): Generation {
-    const { signal, onProgress = () => {}, ...engineOptions } = options;
+  generate(input: Input, options: GenerateOptions = {}): Generation {
+    const { signal, onProgress = () => {}, ...rest } = options;
+    const engineOptions = withoutUndefined(rest);
     return new Generation(
-      (onPiece, stop) => this.#host.generate({ text, options: engineOptions }, { onPiece, onProgress }, stop),
+      (onPiece, stop) =>
+        this.#host.generate({ input, options: engineOptions }, { onPiece, onProgress }, stop),
       signal,
     );
   }
@@ -57,6 +59,11 @@ export class Gander {
   async dispose(): Promise<void> {
     this.#host.dispose();
   }
+}
+
+/** An option set to undefined is an option left out. */
+function withoutUndefined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
 
 async function createHost(inline: boolean): Promise<Host> {

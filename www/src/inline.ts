@@ -2,8 +2,8 @@
 
 import { EngineHost } from "./engine_host.ts";
 import type { Host } from "./host.ts";
-import { createEngine } from "./wasm_engine.ts";
+import { startEngineModule } from "./wasm_engine.ts";
 
 export function createInlineHost(): Host {
-  return new EngineHost(createEngine);
+  return new EngineHost(startEngineModule);
 }

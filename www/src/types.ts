@@ -100,6 +100,9 @@ export interface LoadOptions {
   wasmUrl?: string | URL;
 }
 
+/** A line of text; or token ids, end token included, which work for a base without a tokenizer too. */
+export type Input = string | readonly number[];
+
 export interface GenerateOptions {
   maxNewTokens?: number;
   /** How many experts serve a token in one layer. Default: what the catalogue says, usually 2. */

@@ -1,11 +1,11 @@
 // Starts the WebAssembly module, in a browser or in Node.
 
-import init, { Engine as WasmEngine } from "#engine";
-import type { Engine } from "./engine.ts";
+import init, { Engine } from "#engine";
+import type { EngineModule } from "./engine.ts";
 import { GanderError } from "./errors.ts";
 
-/** A fresh engine. The module itself is fetched and compiled once. */
-export async function createEngine(wasmUrl: string | undefined): Promise<Engine> {
+/** Fetches and compiles the module. Later calls get the one that is there. */
+export async function startEngineModule(wasmUrl: string | undefined): Promise<EngineModule> {
   // Bundlers find the file by exactly this form: a literal name and import.meta.url in one call.
   const url = wasmUrl === undefined ? new URL("gander_bg.wasm", import.meta.url) : new URL(wasmUrl);
   try {
@@ -19,7 +19,7 @@ export async function createEngine(wasmUrl: string | undefined): Promise<Engine>
       { cause: error },
     );
   }
-  return new WasmEngine();
+  return { createEngine: () => new Engine(), gatesOf: Engine.gatesOf };
 }
 
 /** Node's fetch knows no file: URLs. The name is a variable so that bundlers for browsers do not look for the module. */

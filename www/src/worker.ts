@@ -2,7 +2,7 @@
 
 import { EngineHost } from "./engine_host.ts";
 import type { Reply, Request } from "./protocol.ts";
-import { createEngine } from "./wasm_engine.ts";
+import { startEngineModule } from "./wasm_engine.ts";
 import { type Port, serveHost } from "./worker_port.ts";
 
-serveHost(globalThis as unknown as Port<Reply, Request>, new EngineHost(createEngine));
+serveHost(globalThis as unknown as Port<Reply, Request>, new EngineHost(startEngineModule));

@@ -17,7 +17,10 @@ let host: EngineHost;
 beforeEach(async () => {
   server = await new FaultServer(testOcean()).start();
   engine = new ScriptedEngine();
-  host = new EngineHost(async () => engine, network);
+  host = new EngineHost(
+    async () => ({ createEngine: () => engine, gatesOf: ScriptedEngine.gatesOf }),
+    network,
+  );
 });
 afterEach(() => server.stop());
 
@@ -32,7 +35,7 @@ function generate(
   signal = never(),
   onPiece: (piece: Piece) => void = () => {},
 ) {
-  return host.generate({ text, options }, { onPiece, onProgress: () => {} }, signal);
+  return host.generate({ input: text, options }, { onPiece, onProgress: () => {} }, signal);
 }
 
 describe("loading", () => {
@@ -95,9 +98,9 @@ describe("loading", () => {
     assert.ok(engine.freed);
   });
 
-  test("refuses gates that are not the catalogue's", async () => {
-    server.fail("gates.safetensors", "altered");
-    await assert.rejects(load(), { code: "page-mismatch", place: `${server.url}gates.safetensors` });
+  test("does not read on where the gates are longer than the catalogue says", async () => {
+    server.fail("gates.safetensors", "endless");
+    await assert.rejects(load(), { code: "invalid-file", place: `${server.url}gates.safetensors` });
   });
 
   for (const [what, text] of [

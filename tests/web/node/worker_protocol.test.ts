@@ -10,6 +10,10 @@ import { FaultServer } from "../fault_server.ts";
 import { ScriptedEngine } from "../scripted_engine.ts";
 import { testOcean } from "../test_ocean.ts";
 
+const startScriptedEngine = async () => ({
+  createEngine: () => new ScriptedEngine(),
+  gatesOf: ScriptedEngine.gatesOf,
+});
 const never = () => new AbortController().signal;
 let server: FaultServer;
 let host: WorkerHost;
@@ -22,7 +26,7 @@ beforeEach(async () => {
   const { port1, port2 } = new MessageChannel();
   ends = [port1, port2];
   worker = Object.assign(port1 as unknown as WorkerLike, { terminate: () => port1.close(), onerror: null });
-  serveHost(port2 as unknown as Port<Reply, Request>, new EngineHost(async () => new ScriptedEngine()));
+  serveHost(port2 as unknown as Port<Reply, Request>, new EngineHost(startScriptedEngine));
   host = new WorkerHost(worker);
 });
 afterEach(async () => {
@@ -36,7 +40,7 @@ function load(signal = never()) {
 }
 
 function generate(text: string, signal = never(), onPiece: (piece: Piece) => void = () => {}) {
-  return host.generate({ text, options: {} }, { onPiece, onProgress: () => {} }, signal);
+  return host.generate({ input: text, options: {} }, { onPiece, onProgress: () => {} }, signal);
 }
 
 test("a line goes to the worker and its pieces and answer come back", async () => {
@@ -105,6 +109,6 @@ test("disposing fails what runs, by name", async () => {
 test("options that cannot be posted fail by name", async () => {
   await load();
   const options = { stop: [() => {}] as unknown as string[] };
-  const running = host.generate({ text: "abc", options }, { onPiece() {}, onProgress() {} }, never());
+  const running = host.generate({ input: "abc", options }, { onPiece() {}, onProgress() {} }, never());
   await assert.rejects(running, { code: "invalid-option" });
 });
