@@ -22,7 +22,7 @@ export async function runNodeTests(name, environment = {}) {
     format: "esm",
     platform: "node",
     target: "node20",
-    external: ["playwright-core", "esbuild"],
+    external: ["playwright-core", "gander"],
     sourcemap: "inline",
     logLevel: "warning",
   });

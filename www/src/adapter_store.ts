@@ -6,6 +6,7 @@ import { verifySha256 } from "./digest.ts";
 import { downloadRange } from "./download.ts";
 import { aborted, throwIfAborted } from "./errors.ts";
 import type { Network } from "./transfer.ts";
+import { onAbort } from "./waiting.ts";
 
 /** Where a page is and what it must hash to. */
 export interface PageSource {
@@ -96,8 +97,7 @@ export class AdapterStore {
 function orAbort<T>(promise: Promise<T>, place: string, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   return new Promise<T>((resolve, reject) => {
-    const stop = () => reject(aborted(place, signal));
-    signal.addEventListener("abort", stop, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    const forget = onAbort(signal, () => reject(aborted(place, signal)));
+    promise.then(resolve, reject).finally(forget);
   });
 }

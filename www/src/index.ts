@@ -1,9 +1,10 @@
 // The public API. Runs on the page's main thread and computes nothing: the engine is in a worker.
 
+import type { EngineOptions } from "./engine.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
 import type { Host, Loaded, LoadRequest } from "./host.ts";
-import type { Base, Expert, GenerateOptions, Input, LoadOptions } from "./types.ts";
+import type { Base, Expert, GenerateOptions, Input, LoadOptions, Piece } from "./types.ts";
 import { WorkerHost, type WorkerLike } from "./worker_host.ts";
 
 export { GanderError, type GanderErrorCode } from "./errors.ts";
@@ -46,13 +47,12 @@ export class Gander {
    * this call.
    */
   generate(input: Input, options: GenerateOptions = {}): Generation {
-    const { signal, onProgress = () => {}, ...rest } = options;
-    const engineOptions = withoutUndefined(rest);
-    return new Generation(
-      (onPiece, stop) =>
-        this.#host.generate({ input, options: engineOptions }, { onPiece, onProgress }, stop),
-      signal,
-    );
+    const { signal, onProgress = () => {}, ...engineOptions } = options;
+    const run = async (onPiece: (piece: Piece) => void, stop: AbortSignal) => {
+      const request = { input, options: checkedOptions(engineOptions) };
+      return this.#host.generate(request, { onPiece, onProgress }, stop);
+    };
+    return new Generation(run, signal);
   }
 
   /** Ends the worker and frees its memory. What still runs fails with the code `disposed`. */
@@ -61,9 +61,31 @@ export class Gander {
   }
 }
 
-/** An option set to undefined is an option left out. */
-function withoutUndefined<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+/** Every option of the engine by name; the compiler sees to it that none is forgotten. */
+const engineOptionNames: Record<keyof EngineOptions, true> = {
+  maxNewTokens: true,
+  topK: true,
+  strategy: true,
+  include: true,
+  exclude: true,
+  temperature: true,
+  samplingTopK: true,
+  topP: true,
+  repetitionPenalty: true,
+  seed: true,
+  stop: true,
+  trace: true,
+};
+
+/** The options for the engine. One set to undefined is one left out; one that does not exist is most likely mistyped. */
+function checkedOptions(options: EngineOptions): EngineOptions {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const unknown = given.find(([name]) => !Object.hasOwn(engineOptionNames, name));
+  if (unknown) {
+    const expected = `one of ${Object.keys(engineOptionNames).join(", ")}, signal, onProgress`;
+    throw new GanderError("invalid-option", unknown[0], "there is no such option", expected);
+  }
+  return Object.fromEntries(given);
 }
 
 async function createHost(inline: boolean): Promise<Host> {

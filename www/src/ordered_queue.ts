@@ -1,17 +1,17 @@
 // One task at a time, in the order of asking.
 
 import { aborted, throwIfAborted } from "./errors.ts";
+import { onAbort } from "./waiting.ts";
 
 export class OrderedQueue {
   #last: Promise<unknown> = Promise.resolve();
 
   /** Runs `task` after all earlier ones, however they ended. A task whose signal fires while it waits never runs. */
   run<T>(task: () => Promise<T>, place: string, signal: AbortSignal): Promise<T> {
-    const result = new Promise<T>((resolve, reject) => {
-      const leave = () => reject(aborted(place, signal));
-      signal.addEventListener("abort", leave, { once: true });
+    return new Promise<T>((resolve, reject) => {
+      const forget = onAbort(signal, () => reject(aborted(place, signal)));
       this.#last = this.#last.then(async () => {
-        signal.removeEventListener("abort", leave);
+        forget();
         try {
           throwIfAborted(place, signal);
           resolve(await task());
@@ -20,7 +20,6 @@ export class OrderedQueue {
         }
       });
     });
-    return result;
   }
 
   /** Settles when everything asked for so far has ended. */

@@ -1,6 +1,7 @@
 // One HTTP transfer that either ends or fails by name: statuses, stalls, broken connections, aborts, retries.
 
 import { aborted, GanderError, throwIfAborted } from "./errors.ts";
+import { onAbort } from "./waiting.ts";
 
 /** How to reach the network, and how patiently. */
 export interface Network {
@@ -68,7 +69,7 @@ async function transferOnce<T>(
 ): Promise<T> {
   const connection = new AbortController();
   const stop = () => connection.abort();
-  signal?.addEventListener("abort", stop, { once: true });
+  const forget = signal && onAbort(signal, stop);
   const stall = new StallTimer(network.stallMilliseconds, stop);
 
   /** Waits for the network and gives what goes wrong there its name. */
@@ -103,7 +104,7 @@ async function transferOnce<T>(
     checkStatus(response, url);
     return await receive(response, chunksOf(response));
   } finally {
-    signal?.removeEventListener("abort", stop);
+    forget?.();
     // Ends a body that was not read to its end.
     connection.abort();
   }
@@ -151,10 +152,10 @@ function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<v
   return new Promise((resolve) => {
     const finish = () => {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", finish);
+      forget?.();
       resolve();
     };
     const timer = setTimeout(finish, milliseconds);
-    signal?.addEventListener("abort", finish, { once: true });
+    const forget = signal && onAbort(signal, finish);
   });
 }

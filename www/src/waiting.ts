@@ -5,13 +5,37 @@ export function linked(...signals: AbortSignal[]): AbortController {
   const controller = new AbortController();
   for (const signal of signals) {
     if (signal.aborted) controller.abort(signal.reason);
-    else
-      signal.addEventListener("abort", () => controller.abort(signal.reason), {
-        once: true,
-        signal: controller.signal,
-      });
+    else {
+      const forget = onAbort(signal, () => controller.abort(signal.reason));
+      controller.signal.addEventListener("abort", forget, { once: true });
+    }
   }
   return controller;
+}
+
+const callbacksBySignal = new WeakMap<AbortSignal, Set<() => void>>();
+
+/**
+ * Calls back once when the signal fires. Returns how to take that back. One listener serves a signal however many wait
+ * for it: Node takes more than ten for a leak and says so on the console.
+ */
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+  let callbacks = callbacksBySignal.get(signal);
+  if (!callbacks) {
+    const registered = new Set<() => void>();
+    callbacks = registered;
+    callbacksBySignal.set(signal, registered);
+    signal.addEventListener(
+      "abort",
+      () => {
+        for (const call of [...registered]) call();
+        registered.clear();
+      },
+      { once: true },
+    );
+  }
+  callbacks.add(callback);
+  return () => callbacks.delete(callback);
 }
 
 /**

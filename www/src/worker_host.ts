@@ -4,6 +4,7 @@ import { aborted, fromPlainError, GanderError } from "./errors.ts";
 import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
 import type { Reply, Request } from "./protocol.ts";
 import type { Answer, OnProgress } from "./types.ts";
+import { onAbort } from "./waiting.ts";
 
 /** What is used of a Worker. */
 export interface WorkerLike {
@@ -46,9 +47,7 @@ export class WorkerHost implements Host {
   load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded> {
     return new Promise((resolve, reject) => {
       // Nothing in a half-loaded worker is worth keeping.
-      signal.addEventListener("abort", () => this.#loading && this.#end(aborted("load", signal)), {
-        once: true,
-      });
+      onAbort(signal, () => this.#loading && this.#end(aborted("load", signal)));
       this.#loading = { resolve, reject, onProgress };
       this.#worker.postMessage({ kind: "load", request });
     });
@@ -62,7 +61,7 @@ export class WorkerHost implements Host {
       }
       const id = this.#nextId++;
       const stop = () => this.#generations.has(id) && this.#worker.postMessage({ kind: "abort", id });
-      signal.addEventListener("abort", stop, { once: true });
+      onAbort(signal, stop);
       try {
         this.#worker.postMessage({ kind: "generate", id, request });
       } catch (cause) {
