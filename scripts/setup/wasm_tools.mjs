@@ -34,10 +34,7 @@ async function ensureCargoTool(crate, program, version, flags) {
   if (outputOf(join(programs, program), ["--version"])?.endsWith(` ${version}`)) return programs;
   say(`cargo install ${crate} ${version} into ${folder} (a few minutes, once) ...`);
   const start = performance.now();
-  await runOrThrow("cargo", ["install", crate, "--version", version, "--root", folder, "--quiet", ...flags], {
-    // One folder for both tools: they share most of their dependencies.
-    environment: { CARGO_TARGET_DIR: join(userCache, "tools", "build") },
-  });
+  await runOrThrow("cargo", ["install", crate, "--version", version, "--root", folder, "--quiet", ...flags]);
   say(`  ${crate} is there after ${seconds(performance.now() - start)}`);
   return programs;
 }

@@ -8,6 +8,7 @@ import { buildWasm } from "../build/wasm.mjs";
 import { run } from "../lib/command.mjs";
 import { root, wasmTarget } from "../lib/paths.mjs";
 import { chromedriver, ensureBrowser } from "../setup/browser.mjs";
+import { ensureRustComponents } from "../setup/rust_components.mjs";
 import { ensureWasmTarget } from "../setup/wasm_target.mjs";
 import { ensureWasmBindgen, ensureWasmPack } from "../setup/wasm_tools.mjs";
 import { countLibtest, countStep } from "./counts.mjs";
@@ -33,12 +34,18 @@ export const stages = [
   {
     name: "rustfmt",
     title: "format of Rust (rustfmt)",
-    run: () => step("cargo", ["fmt", "--check"]),
+    run: async () => {
+      await ensureRustComponents();
+      return step("cargo", ["fmt", "--check"]);
+    },
   },
   {
     name: "clippy",
     title: "lint of Rust (clippy)",
-    run: () => step("cargo", ["clippy", "--locked", "--all-targets", "--", "-D", "warnings"]),
+    run: async () => {
+      await ensureRustComponents();
+      return step("cargo", ["clippy", "--locked", "--all-targets", "--", "-D", "warnings"]);
+    },
   },
   {
     name: "clippy-wasm",
