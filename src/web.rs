@@ -162,10 +162,7 @@ impl Engine {
         }
         let files: Vec<(&str, &[u8])> =
             contents.iter().map(|(file, bytes)| (file.as_str(), &bytes[..])).collect();
-        let checkpoint = Checkpoint::from_huggingface_files(name, &files).map_err(thrown)?;
-        let tokenizer =
-            Tokenizer::from_huggingface_files(&files, checkpoint.config.vocab_size).map_err(thrown)?;
-        self.open(name, checkpoint, tokenizer)
+        self.open(name, Base::from_huggingface(&files))
     }
 
     /// The base that is loaded.
@@ -329,11 +326,10 @@ impl<'a> From<&'a ExpertRecord> for ExpertInfo<'a> {
 }
 
 fn choices(routing: &[RoutedToken]) -> Vec<Choice<'_>> {
-    let choice = |routed: &'_ RoutedToken| -> Choice<'_> {
-        let RoutedToken { module, token, experts, weights } = routed;
-        Choice { module, token: *token, experts, weights }
-    };
-    routing.iter().map(choice).collect()
+    routing
+        .iter()
+        .map(|RoutedToken { module, token, experts, weights }| Choice { module, token: *token, experts, weights })
+        .collect()
 }
 
 /// A plain JavaScript value: objects rather than maps, so that it crosses to the page unchanged.

@@ -1,0 +1,36 @@
+// www/src/ -> www/dist/: the npm package, as ES modules with their types and the WebAssembly file beside them.
+
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { runOrThrow } from "../lib/command.mjs";
+import { distFolder, packageFolder, root } from "../lib/paths.mjs";
+
+export async function buildPackage() {
+  rmSync(distFolder, { recursive: true, force: true });
+  mkdirSync(distFolder, { recursive: true });
+  await bundlePackage(distFolder);
+  copyFileSync(join(packageFolder, "gander_bg.wasm"), join(distFolder, "gander_bg.wasm"));
+  await runOrThrow(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.types.json"]);
+}
+
+/**
+ * @param {string} folder where the modules go
+ * @param {Record<string, string>} [alias] other modules in place of some; tests put a scripted engine for `#engine`
+ */
+export async function bundlePackage(folder, alias = {}) {
+  await build({
+    absWorkingDir: root,
+    entryPoints: { index: "www/src/index.ts", worker: "www/src/worker.ts" },
+    outdir: folder,
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    // What the worker and `inline` share is one file, beside the WebAssembly that it loads.
+    splitting: true,
+    chunkNames: "shared-[hash]",
+    minify: true,
+    alias,
+    logLevel: "warning",
+  });
+}

@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { EngineHost } from "../../../www/src/engine_host.ts";
+import { GanderError } from "../../../www/src/errors.ts";
+import type { Reply, Request } from "../../../www/src/protocol.ts";
+import type { Piece } from "../../../www/src/types.ts";
+import { WorkerHost, type WorkerLike } from "../../../www/src/worker_host.ts";
+import { type Port, serveHost } from "../../../www/src/worker_port.ts";
+import { FaultServer } from "../fault_server.ts";
+import { ScriptedEngine } from "../scripted_engine.ts";
+import { testOcean } from "../test_ocean.ts";
+
+const startScriptedEngine = async () => ({
+  createEngine: () => new ScriptedEngine(),
+  gatesOf: ScriptedEngine.gatesOf,
+});
+const never = () => new AbortController().signal;
+let server: FaultServer;
+let host: WorkerHost;
+let worker: WorkerLike;
+let ends: MessagePort[];
+
+beforeEach(async () => {
+  server = await new FaultServer(testOcean()).start();
+  // A channel copies what is posted exactly as a worker does.
+  const { port1, port2 } = new MessageChannel();
+  ends = [port1, port2];
+  worker = Object.assign(port1 as unknown as WorkerLike, { terminate: () => port1.close(), onerror: null });
+  serveHost(port2 as unknown as Port<Reply, Request>, new EngineHost(startScriptedEngine));
+  host = new WorkerHost(worker);
+});
+afterEach(async () => {
+  for (const end of ends) end.close();
+  await server.stop();
+});
+
+function load(signal = never()) {
+  const base = { url: `${server.url}base.gguf` };
+  return host.load({ base, catalogUrl: `${server.url}catalog.json` }, () => {}, signal);
+}
+
+function generate(text: string, signal = never(), onPiece: (piece: Piece) => void = () => {}) {
+  return host.generate({ input: text, options: {} }, { onPiece, onProgress: () => {} }, signal);
+}
+
+test("a line goes to the worker and its pieces and answer come back", async () => {
+  const { experts } = await load();
+  assert.equal(experts.length, 2);
+  const pieces: string[] = [];
+  const answer = await generate("abc", never(), (piece) => pieces.push(piece.text));
+  assert.equal(pieces.join(""), "ABC");
+  assert.equal(answer.text, "ABC");
+});
+
+test("errors keep their class and all their fields on the way", async () => {
+  await load();
+  await assert.rejects(generate(" "), (error) => {
+    assert.ok(error instanceof GanderError);
+    const { code, place, problem, expected } = error;
+    assert.deepEqual(
+      { code, place, problem, expected },
+      { code: "empty-input", place: "text", problem: "there is none", expected: "a line of text" },
+    );
+    return true;
+  });
+});
+
+test("a failed load fails by name and ends the worker", async () => {
+  server.fail("base.gguf", 404);
+  await assert.rejects(load(), { code: "not-found" });
+  await assert.rejects(generate("abc"), { code: "not-found" });
+});
+
+test("an abort reaches the worker between two steps, and the model stays usable", async () => {
+  await load();
+  const stop = new AbortController();
+  let pieces = 0;
+  const running = generate("x".repeat(5000), stop.signal, () => {
+    pieces++;
+    if (pieces === 3) stop.abort();
+  });
+  await assert.rejects(running, { code: "aborted" });
+  assert.ok(pieces < 5000);
+  assert.equal((await generate("next")).text, "NEXT");
+});
+
+test("an abort while loading ends the worker", async () => {
+  server.fail("base.gguf", "stalls");
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), 20);
+  await assert.rejects(load(stop.signal), { code: "aborted" });
+});
+
+test("a worker that breaks off fails everything that waits for it, by name", async () => {
+  server.fail("base.gguf", "stalls");
+  const loading = load();
+  worker.onerror?.({ message: "", filename: "worker.js" } as ErrorEvent);
+  await assert.rejects(loading, { code: "worker", place: "worker.js" });
+});
+
+test("disposing fails what runs, by name", async () => {
+  await load();
+  const running = generate("abc");
+  host.dispose();
+  await assert.rejects(running, { code: "disposed" });
+  await assert.rejects(generate("abc"), { code: "disposed" });
+});
+
+test("options that cannot be posted fail by name", async () => {
+  await load();
+  const options = { stop: [() => {}] as unknown as string[] };
+  const running = host.generate({ input: "abc", options }, { onPiece() {}, onProgress() {} }, never());
+  await assert.rejects(running, { code: "invalid-option" });
+});

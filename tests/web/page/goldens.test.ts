@@ -1,0 +1,173 @@
+// The built package with the real engine, over HTTP, against the goldens: what it answers, which experts it chooses, and
+// that it fetches them when it needs them and not before. In a worker in Chromium, and in Node.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import type { Answer, Gander, GanderError, GenerateOptions, Progress } from "gander";
+import { type Browser, chromium, type Page } from "playwright-core";
+
+const golden = "tests/goldens/v11_gated";
+
+interface Expected {
+  experts: string[];
+  input_ids: number[];
+  max_new_tokens: number;
+  runs: { top_k: number; output_ids: number[]; finish: string; routing: Choice[] }[];
+}
+
+interface Choice {
+  module: string;
+  token: number;
+  experts: string[];
+  margin: number | null;
+  order_margin: number | null;
+}
+
+/** Where the reference's own scores are closer than this, f32 may choose otherwise. */
+const clearMargin = 1e-4;
+
+const expected: Expected = JSON.parse(readFileSync(`${golden}/expected.json`, "utf8"));
+let folder: string;
+let server: { url: string; close: () => Promise<void> };
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), "gander-goldens-"));
+  cpSync("www/dist", join(folder, "dist"), { recursive: true });
+  cpSync(`${golden}/base`, join(folder, "base"), { recursive: true });
+  writeFileSync(join(folder, "index.html"), "<!doctype html><title>goldens</title>");
+  const experts = expected.experts.map((name) => join(golden, name));
+  const build = ["run", "--quiet", "--locked", "--", "catalog", "build", "--base", `${golden}/base`];
+  execFileSync("cargo", [...build, "-o", join(folder, "ocean"), ...experts], { stdio: "inherit" });
+  const { serve } = await import(pathToFileURL(join(process.cwd(), "scripts/serve/server.mjs")).href);
+  server = await serve({ folder, port: 0 });
+});
+after(async () => {
+  await server?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function check(answer: Answer, run: Expected["runs"][number]): void {
+  assert.deepEqual(answer.outputIds, run.output_ids);
+  assert.equal(answer.finish, run.finish);
+  const choices = new Map(
+    answer.routing?.map((choice) => [`${choice.module} ${choice.token}`, choice.experts]),
+  );
+  const isClear = (margin: number | null) => margin === null || margin > clearMargin;
+  const clear = run.routing.filter((choice) => isClear(choice.margin) && isClear(choice.order_margin));
+  assert.ok(clear.length > 100);
+  for (const choice of clear) {
+    const place = `${choice.module} ${choice.token}`;
+    assert.deepEqual(choices.get(place), choice.experts, place);
+  }
+}
+
+describe("in a worker in Chromium", () => {
+  let browser: Browser;
+  let page: Page;
+  const paths: string[] = [];
+
+  before(async () => {
+    browser = await chromium.launch({
+      executablePath: "/usr/bin/chromium",
+      args: ["--no-sandbox", "--disable-quic"],
+    });
+    page = await browser.newPage();
+    page.on("request", (request) => paths.push(new URL(request.url()).pathname));
+    await page.goto(server.url);
+    await page.evaluate(async () => {
+      const library = "/dist/index.js";
+      const gander = (await import(library)) as { Gander: typeof Gander };
+      const reports: Progress[] = [];
+      const model = await gander.Gander.load({
+        base: "base/",
+        experts: "ocean/catalog.json",
+        onProgress: (progress) => reports.push(progress),
+      });
+      Object.assign(globalThis, { model, reports });
+    });
+  });
+  after(() => browser?.close());
+
+  const generate = (topK: number) => {
+    const options = { topK, maxNewTokens: expected.max_new_tokens, trace: true };
+    return page.evaluate(
+      async ([ids, options]) =>
+        await (globalThis as unknown as { model: Gander }).model.generate(ids, options),
+      [expected.input_ids, options] as [number[], GenerateOptions],
+    );
+  };
+  const adapterRequests = () => paths.filter((path) => path.endsWith("adapter_model.safetensors"));
+
+  test("loading brings the base, the catalogue and the gates, and no expert", () => {
+    assert.deepEqual(adapterRequests(), []);
+    assert.ok(paths.includes("/base/model.safetensors"));
+    assert.ok(paths.includes("/ocean/gates.safetensors"));
+  });
+
+  for (const run of expected.runs) {
+    test(`the answer and the choices are the reference's, with ${run.top_k} experts a token`, async () => {
+      check(await generate(run.top_k), run);
+    });
+  }
+
+  test("pages that are there are not fetched again", async () => {
+    const before = adapterRequests().length;
+    assert.ok(before > 0);
+    const { stats } = await generate(2);
+    assert.equal(stats.pagesFetched, 0);
+    assert.equal(adapterRequests().length, before);
+  });
+
+  test("what Rust refuses arrives as a GanderError with Rust's code", async () => {
+    const codes = await page.evaluate(async () => {
+      const { model } = globalThis as unknown as { model: Gander };
+      const codeOf = async (run: () => PromiseLike<unknown>) => {
+        try {
+          await run();
+          return "none";
+        } catch (error) {
+          return `${(error as GanderError).name} ${(error as GanderError).code}`;
+        }
+      };
+      return [
+        await codeOf(() => model.generate("text")),
+        await codeOf(() => model.generate([])),
+        await codeOf(() => model.generate([9999, 1])),
+        await codeOf(() => model.generate([5, 1], { include: ["nobody"] })),
+        await codeOf(() => model.generate([5, 1], { topK: 0 })),
+        await codeOf(() => model.generate([5, 1], { tempreature: 1 } as GenerateOptions)),
+        await codeOf(() => model.generate([5, 1], { maxNewTokens: 2 })),
+      ];
+    });
+    assert.deepEqual(codes, [
+      "GanderError no-tokenizer",
+      "GanderError empty-input",
+      "GanderError token-out-of-range",
+      "GanderError unknown-expert",
+      "GanderError invalid-option",
+      "GanderError invalid-option",
+      "none",
+    ]);
+  });
+});
+
+describe("in Node, without a worker", () => {
+  test("the answer and the choices are the reference's", async () => {
+    const library = pathToFileURL(join(process.cwd(), "www/dist/index.js")).href;
+    const gander = (await import(library)) as { Gander: typeof Gander };
+    const model = await gander.Gander.load({
+      base: `${server.url}base/`,
+      experts: `${server.url}ocean/catalog.json`,
+    });
+    for (const run of expected.runs) {
+      const options = { topK: run.top_k, maxNewTokens: expected.max_new_tokens, trace: true };
+      check(await model.generate(expected.input_ids, options), run);
+    }
+    await model.dispose();
+  });
+});

@@ -1,0 +1,62 @@
+// The demo as visitors get it: the real engine and the ocean that comes with the repository.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { type Browser, chromium, type Page } from "playwright-core";
+
+const ocean = "www/demo/ocean";
+
+let server: { url: string; close: () => Promise<void> };
+let browser: Browser;
+let page: Page;
+let lines: { text: string }[];
+
+before(async () => {
+  lines = JSON.parse(readFileSync(join(ocean, "examples.json"), "utf8")).lines;
+  const { serve } = await import(pathToFileURL(join(process.cwd(), "scripts/serve/server.mjs")).href);
+  server = await serve({ folder: "www", port: 0, home: "/demo/" });
+  browser = await chromium.launch({
+    executablePath: "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-quic"],
+  });
+  page = await browser.newPage();
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+/** What the native program answers. */
+function nativeAnswer(text: string): string {
+  const files = ["--base", join(ocean, "base.gguf"), "--experts", join(ocean, "catalog.json")];
+  const run = ["run", "--quiet", "--locked", "--", "generate", ...files, "--text", text, "--json"];
+  return JSON.parse(execFileSync("cargo", run, { encoding: "utf8" })).text;
+}
+
+test("the page loads and is ready for a line", async () => {
+  await page.goto(server.url);
+  await page.waitForSelector("#run:not([disabled])", { timeout: 60_000 });
+  assert.ok(await page.isHidden("#failure"));
+  assert.ok((await page.locator("#experts .expert-title").count()) > 1);
+});
+
+for (const index of [0, 1, 2]) {
+  test(`example line ${index + 1}, typed in, is answered as the native program answers it`, async () => {
+    const text = lines[index]?.text ?? "";
+    await page.fill("#line", text);
+    await page.press("#line", "Enter");
+    await page.waitForFunction(() =>
+      /tokens in/.test(document.getElementById("progress")?.textContent ?? ""),
+    );
+    const answer = await page.textContent("#output");
+    assert.equal(answer, nativeAnswer(text));
+    assert.ok((await page.locator("#tokens li").count()) > 0);
+    // Each token's button says its experts and their shares.
+    const labels = await page.locator("#tokens button").evaluateAll((all) => all.map((one) => one.ariaLabel));
+    assert.ok(labels.every((label) => /: .+ \d+ %/.test(label ?? "")));
+  });
+}

@@ -1,0 +1,199 @@
+// An engine that plays by the contract of src/web.rs without a model: it answers a line with itself in capitals, one
+// character a token. Letters are routed to the first expert, all else to the last; the first block's page serves both.
+
+import type { Engine, GatesSource, MissingPage, StartRequest, Step } from "../../www/src/engine.ts";
+import type { Base, Expert, RoutedChoice } from "../../www/src/types.ts";
+
+interface CatalogPage {
+  block: string;
+  offset: number;
+  bytes: number;
+  sha256: string;
+}
+
+interface CatalogExpert extends Omit<Expert, "pages" | "bytes"> {
+  adapter: { url: string; bytes: number };
+  pages: CatalogPage[];
+}
+
+interface Running {
+  characters: string[];
+  request: StartRequest;
+  position: number;
+  passes: number;
+  pagesProvided: number;
+  bytesProvided: number;
+}
+
+export class ScriptedEngine implements Engine {
+  static gatesOf(name: string, catalogJson: Uint8Array): GatesSource {
+    try {
+      const { format, gates } = JSON.parse(new TextDecoder().decode(catalogJson));
+      if (format === "gander-catalog" && typeof gates.url === "string") return gates;
+    } catch {
+      // Said below.
+    }
+    throw plain("invalid-file", name, "it is no catalogue", "a gander-catalog with gates");
+  }
+
+  readonly resident = new Set<number>();
+  freed = false;
+  #base: Base | undefined;
+  #experts: CatalogExpert[] = [];
+  #running: Running | undefined;
+
+  loadGguf(name: string, bytes: Uint8Array): void {
+    const magic = new TextDecoder().decode(bytes.subarray(0, 4));
+    if (magic !== "GGUF") throw plain("invalid-file", name, `it begins with "${magic}"`, '"GGUF"');
+    this.#setBase(name);
+  }
+
+  loadHuggingFace(name: string, files: Record<string, Uint8Array>): void {
+    this.#setBase(`${name} ${Object.keys(files).sort().join(" ")}`);
+  }
+
+  baseInfo(): Base {
+    if (!this.#base) throw plain("invalid-state", "engine", "no base", "load first");
+    return this.#base;
+  }
+
+  addCatalog(name: string, catalogJson: Uint8Array, _gates: Uint8Array): Expert[] {
+    const catalog = JSON.parse(new TextDecoder().decode(catalogJson));
+    if (catalog.base.fingerprint !== "scripted") {
+      throw plain("wrong-base", name, catalog.base.fingerprint, "scripted");
+    }
+    this.#experts = catalog.experts;
+    return this.#experts.map(({ adapter, pages, ...expert }) => ({
+      ...expert,
+      bytes: adapter.bytes,
+      pages: pages.length,
+    }));
+  }
+
+  start(request: StartRequest): void {
+    if (this.#running) throw plain("invalid-state", "start", "another generation runs", "one at a time");
+    if (!request.text?.trim()) throw plain("empty-input", "text", "there is none", "a line of text");
+    if (request.text.includes("panic")) throw new WebAssembly.RuntimeError("unreachable");
+    const unknown = [...(request.include ?? []), ...(request.exclude ?? [])].find(
+      (id) => !this.#experts.some((expert) => expert.id === id),
+    );
+    if (unknown) throw plain("unknown-expert", "include", unknown, "an expert of the catalogue");
+    this.#running = {
+      characters: [...request.text.toUpperCase()],
+      request,
+      position: 0,
+      passes: 0,
+      pagesProvided: 0,
+      bytesProvided: 0,
+    };
+  }
+
+  step(): Step {
+    const running = this.#running;
+    if (!running) throw plain("invalid-state", "step", "nothing runs", "start before it");
+    if (running.request.text?.includes("slowly")) computeFor(20);
+    running.passes++;
+    const { characters, request, position } = running;
+    const limit = Math.min(characters.length, request.maxNewTokens ?? 200);
+    if (position === limit) {
+      this.#running = undefined;
+      return {
+        kind: "done",
+        finish: limit === characters.length ? "eos" : "length",
+        text: characters.slice(0, limit).join(""),
+        inputIds: characters.map(codeOf),
+        outputIds: characters.slice(0, limit).map(codeOf),
+        ...(request.trace ? { encoderRouting: this.#route("encoder", 0, "A") } : {}),
+        passes: running.passes,
+        pagesProvided: running.pagesProvided,
+        bytesProvided: running.bytesProvided,
+      };
+    }
+    const character = characters[position] ?? "";
+    const missing = this.#missingFor(character);
+    if (missing.length > 0 && request.strategy !== "none") return { kind: "missing", pages: missing };
+    running.position++;
+    return {
+      kind: "token",
+      tokenId: codeOf(character),
+      text: character,
+      ...(request.trace ? { routing: this.#route("decoder", position, character) } : {}),
+    };
+  }
+
+  provide(page: number, bytes: Uint8Array): void {
+    const expected = this.#pages()[page]?.bytes;
+    if (bytes.length !== expected)
+      throw plain("page-mismatch", `page ${page}`, `${bytes.length}`, `${expected}`);
+    this.resident.add(page);
+    if (this.#running) {
+      this.#running.pagesProvided++;
+      this.#running.bytesProvided += bytes.length;
+    }
+  }
+
+  cancel(): void {
+    this.#running = undefined;
+  }
+
+  free(): void {
+    this.freed = true;
+  }
+
+  #setBase(name: string): void {
+    this.#base = {
+      name,
+      fingerprint: "scripted",
+      vocabSize: 256,
+      encoderBlocks: 2,
+      decoderBlocks: 2,
+      hasTokenizer: true,
+    };
+  }
+
+  #pages(): MissingPage[] {
+    return this.#experts.flatMap((expert) =>
+      expert.pages.map((page) => ({ ...page, expert: expert.id, url: expert.adapter.url, page: 0 })),
+    );
+  }
+
+  #missingFor(character: string): MissingPage[] {
+    const experts = this.#choose(character);
+    return this.#pages()
+      .map((page, index) => ({ ...page, page: index }))
+      .filter((page) => experts.includes(page.expert) && !this.resident.has(page.page));
+  }
+
+  #choose(character: string): string[] {
+    const ids = this.#experts.map((expert) => expert.id);
+    const ordered = /\p{Letter}/u.test(character) ? ids : ids.toReversed();
+    return ordered.slice(0, 2);
+  }
+
+  #route(stack: string, token: number, character: string): RoutedChoice[] {
+    const experts = this.#choose(character);
+    if (experts.length === 0) return [];
+    const weights = experts.length === 1 ? [1] : [0.75, 0.25];
+    return ["block.0.layer.0.SelfAttention.q", "block.1.layer.0.SelfAttention.v"].map((layer) => ({
+      module: `${stack}.${layer}`,
+      token,
+      experts,
+      weights,
+    }));
+  }
+}
+
+/** Keeps the thread busy, as a model does. */
+function computeFor(milliseconds: number): void {
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end);
+}
+
+function codeOf(character: string): number {
+  return character.codePointAt(0) ?? 0;
+}
+
+/** What the engine throws: plain data with a code. */
+function plain(code: string, place: string, problem: string, expected: string) {
+  return { code, place, problem, expected, message: `${place}: ${problem}; expected ${expected} [${code}]` };
+}

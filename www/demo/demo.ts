@@ -1,0 +1,195 @@
+// The demo page, written against the public API alone.
+
+import { type Expert, Gander, GanderError, type Progress } from "gander";
+import { byId, element } from "./elements.ts";
+import { explain } from "./failures.ts";
+import { Palette } from "./palette.ts";
+import { RoutingView } from "./routing_view.ts";
+import { inWords, sharesOf } from "./shares.ts";
+
+const form = byId<HTMLFormElement>("form");
+const line = byId<HTMLInputElement>("line");
+const run = byId<HTMLButtonElement>("run");
+const stop = byId<HTMLButtonElement>("stop");
+const output = byId("output");
+const progress = byId("progress");
+
+let model: Gander | undefined;
+let palette = new Palette([]);
+let view = new RoutingView(palette);
+let running: AbortController | undefined;
+
+/** `?base=…&experts=…` tries the page with files from elsewhere. */
+const parameters = new URLSearchParams(location.search);
+const base = parameters.get("base") ?? "./ocean/base.gguf";
+const experts = parameters.get("experts") ?? "./ocean/catalog.json";
+
+async function load(): Promise<void> {
+  byId("failure").hidden = true;
+  byId("loading").hidden = false;
+  const reported = new Map<string, Progress>();
+  try {
+    model = await Gander.load({
+      base,
+      experts,
+      onProgress: (report) => {
+        reported.set(`${report.phase} ${report.file}`, report);
+        showLoading([...reported.values()]);
+      },
+    });
+  } catch (error) {
+    byId("loading").hidden = true;
+    showFailure(error, load);
+    return;
+  }
+  byId("loading").hidden = true;
+  palette = new Palette(model.experts);
+  view = new RoutingView(palette);
+  showExperts(model.experts);
+  showRunning(false);
+}
+
+function showLoading(reports: Progress[]): void {
+  const loaded = reports.reduce((sum, report) => sum + report.loaded, 0);
+  const isTotalKnown = reports.every((report) => report.total !== null);
+  const total = reports.reduce((sum, report) => sum + (report.total ?? 0), 0);
+  const bar = byId<HTMLProgressElement>("loading-progress");
+  if (isTotalKnown && total > 0) {
+    bar.max = total;
+    bar.value = loaded;
+  } else {
+    bar.removeAttribute("value");
+  }
+  const of = isTotalKnown ? ` of ${size(total)}` : "";
+  const text = loaded === total && total > 0 ? "Unpacking the model …" : `Loading: ${size(loaded)}${of}`;
+  byId("loading-text").textContent = text;
+}
+
+async function answer(text: string): Promise<void> {
+  if (!model || running) return;
+  const control = new AbortController();
+  running = control;
+  showRunning(true);
+  byId("failure").hidden = true;
+  byId("answer").hidden = false;
+  output.textContent = "";
+  // Read out once it is whole, not letter by letter.
+  output.setAttribute("aria-busy", "true");
+  progress.textContent = "Reading the line …";
+  view.clear();
+  try {
+    const generation = model.generate(text, {
+      trace: true,
+      signal: control.signal,
+      onProgress: showPages,
+    });
+    for await (const piece of generation) {
+      output.append(piece.text);
+      progress.textContent = "Writing …";
+      view.add(piece);
+    }
+    const whole = await generation;
+    if (whole.text !== null) output.textContent = whole.text;
+    progress.textContent = summary(whole);
+  } catch (error) {
+    if (error instanceof GanderError && error.code === "aborted") {
+      progress.textContent = "Stopped.";
+    } else {
+      progress.textContent = "";
+      showFailure(error, () => answer(text));
+    }
+  } finally {
+    running = undefined;
+    output.removeAttribute("aria-busy");
+    showRunning(false);
+  }
+}
+
+function showPages({ file, loaded, total }: Progress): void {
+  const names = file.split(", ").map(palette.nameOf).join(", ");
+  progress.textContent = `The router asks for ${names}: ${size(loaded)} of ${size(total ?? 0)}`;
+}
+
+function summary({ stats, routing = [], finish }: Awaited<ReturnType<Gander["generate"]>>): string {
+  const speed = (stats.tokens * 1000) / Math.max(stats.milliseconds, 1);
+  const parts = [
+    `${stats.tokens} tokens in ${(stats.milliseconds / 1000).toFixed(2)} s (${speed.toFixed(0)} per s)`,
+  ];
+  const fetched = stats.pagesFetched;
+  parts.push(
+    fetched > 0 ? `${fetched} pages of experts fetched, ${size(stats.bytesFetched)}` : "nothing fetched",
+  );
+  if (finish === "length") parts.push("cut at the longest length");
+  const written = routing.filter((choice) => choice.module.startsWith("decoder"));
+  if (written.length > 0) parts.push(inWords(sharesOf(written), palette.nameOf, 2));
+  return `${parts.join("; ")}.`;
+}
+
+function showRunning(isRunning: boolean): void {
+  line.disabled = !model;
+  run.disabled = !model || isRunning;
+  stop.disabled = !isRunning;
+  for (const button of byId("examples").querySelectorAll("button")) button.disabled = !model || isRunning;
+}
+
+function showFailure(error: unknown, retry: () => void): void {
+  const { title, advice, details } = explain(error);
+  byId("failure-title").textContent = title;
+  byId("failure-advice").textContent = advice;
+  byId("failure-details").textContent = details;
+  byId("retry").onclick = () => {
+    byId("failure").hidden = true;
+    retry();
+  };
+  byId("failure").hidden = false;
+}
+
+function showExperts(list: readonly Expert[]): void {
+  const items = list.map((expert) =>
+    element(
+      "li",
+      {},
+      element(
+        "p",
+        { class: "expert-title" },
+        view.badge(expert.id),
+        element("b", {}, ` ${expert.title || expert.id}`),
+        element("span", { class: "muted" }, ` ${size(expert.bytes)}`),
+      ),
+      element("p", {}, expert.description),
+      element("p", { class: "muted" }, [expert.licence, ...expert.tags].filter(Boolean).join(" · ")),
+    ),
+  );
+  byId("experts").replaceChildren(
+    ...(items.length > 0 ? items : [element("li", { class: "muted" }, "The catalogue has none.")]),
+  );
+}
+
+async function showExamples(): Promise<void> {
+  const response = await fetch("./ocean/examples.json").catch(() => undefined);
+  if (!response?.ok) return;
+  const { lines } = (await response.json()) as { lines: { text: string; kinds: string[] }[] };
+  const buttons = lines.slice(0, 8).map(({ text, kinds }) => {
+    const button = element("button", { type: "button", disabled: !model, title: kinds.join(", ") }, text);
+    button.onclick = () => {
+      line.value = text;
+      answer(text);
+    };
+    return button;
+  });
+  byId("examples").replaceChildren(...buttons);
+}
+
+function size(bytes: number): string {
+  return bytes < 1_000_000 ? `${Math.ceil(bytes / 1000)} KB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+form.onsubmit = (event) => {
+  event.preventDefault();
+  answer(line.value);
+};
+stop.onclick = () => running?.abort();
+
+// Examples are a convenience: without them the page still works.
+showExamples().catch(console.warn);
+load();

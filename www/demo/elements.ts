@@ -1,0 +1,24 @@
+// Builds the page's elements. Strings become text nodes, never markup: titles and texts come from catalogues and models.
+
+type Attributes = Record<string, string | number | boolean>;
+
+export function element<Name extends keyof HTMLElementTagNameMap>(
+  name: Name,
+  attributes: Attributes = {},
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[Name] {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === true) made.setAttribute(key, "");
+    else if (value !== false) made.setAttribute(key, String(value));
+  }
+  made.append(...children);
+  return made;
+}
+
+/** An element that index.html promises. */
+export function byId<Type extends HTMLElement = HTMLElement>(id: string): Type {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`index.html has no element #${id}`);
+  return found as Type;
+}

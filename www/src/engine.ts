@@ -1,0 +1,67 @@
+// The WebAssembly engine as TypeScript sees it: the contract of `src/web.rs`. It computes and never fetches.
+
+import type { Base, Expert, Finish, GenerateOptions, RoutedChoice } from "./types.ts";
+
+/** Where the gates of a catalogue are. */
+export interface GatesSource {
+  /** Absolute, or relative to the catalogue. */
+  url: string;
+  bytes: number;
+  sha256: string;
+}
+
+/** What `start` wants: text, or token ids for a base without a tokenizer. */
+export type StartRequest = { text?: string; inputIds?: readonly number[] } & EngineOptions;
+
+/** The options that reach the engine; the others are the host's. */
+export type EngineOptions = Omit<GenerateOptions, "signal" | "onProgress">;
+
+/** One expert's LoRA weights for one block: a byte range of a file. */
+export interface MissingPage {
+  page: number;
+  expert: string;
+  block: string;
+  /** Absolute, or relative to the catalogue. */
+  url: string;
+  offset: number;
+  bytes: number;
+  /** Null for a page that no catalogue describes. */
+  sha256: string | null;
+}
+
+export type Step =
+  | { kind: "token"; tokenId: number; text: string; routing?: RoutedChoice[] }
+  | { kind: "missing"; pages: MissingPage[] }
+  | {
+      kind: "done";
+      finish: Finish;
+      text: string | null;
+      inputIds: number[];
+      outputIds: number[];
+      encoderRouting?: RoutedChoice[];
+      passes: number;
+      pagesProvided: number;
+      bytesProvided: number;
+    };
+
+/** One object, one caller, no call while another runs. Methods throw plain data with a code, or trap on a bug. */
+export interface Engine {
+  loadGguf(name: string, bytes: Uint8Array): void;
+  loadHuggingFace(name: string, files: Record<string, Uint8Array>): void;
+  baseInfo(): Base;
+  addCatalog(catalogName: string, catalogJson: Uint8Array, gates: Uint8Array): Expert[];
+  start(request: StartRequest): void;
+  /** Computes the next token, or says what it lacks for it. Repeat it once everything was provided. */
+  step(): Step;
+  provide(page: number, bytes: Uint8Array): void;
+  /** Forgets the running generation. */
+  cancel(): void;
+  free(): void;
+}
+
+/** The WebAssembly module, started. */
+export interface EngineModule {
+  createEngine(): Engine;
+  /** Reads a catalogue, checks it and says where its gates are. */
+  gatesOf(catalogName: string, catalogJson: Uint8Array): GatesSource;
+}

@@ -1,0 +1,216 @@
+// Where the engine and the network meet: start, step, fetch what is missing, step again.
+//
+// Runs in the worker, or in the caller's thread with `inline`. Everything the engine does is one synchronous call, and
+// between two of them the event loop gets its turn, so an abort is heard within one step.
+
+import { AdapterStore, type PageSource } from "./adapter_store.ts";
+import { fetchBase, giveBase } from "./base_files.ts";
+import { fetchCatalog, resolveFileUrl } from "./catalog_files.ts";
+import type { Engine, EngineModule, MissingPage, Step } from "./engine.ts";
+import { GanderError, throwIfAborted, toGanderError } from "./errors.ts";
+import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
+import { OrderedQueue } from "./ordered_queue.ts";
+import { throttled } from "./throttle.ts";
+import { defaultNetwork, type Network } from "./transfer.ts";
+import type { Answer, OnProgress, RoutedChoice } from "./types.ts";
+import { allOrFirstFailure, linked, yieldToEvents } from "./waiting.ts";
+
+export type StartEngineModule = (wasmUrl: string | undefined) => Promise<EngineModule>;
+
+export class EngineHost implements Host {
+  readonly #startEngineModule: StartEngineModule;
+  readonly #network: Network;
+  readonly #store: AdapterStore;
+  readonly #queue = new OrderedQueue();
+  readonly #disposal = new AbortController();
+  #engine: Engine | undefined;
+  #catalogUrl = "";
+  /** Set once the engine broke a promise of its own; it cannot be trusted after that. */
+  #broken: GanderError | undefined;
+
+  constructor(startEngineModule: StartEngineModule, network: Network = defaultNetwork()) {
+    this.#startEngineModule = startEngineModule;
+    this.#network = network;
+    this.#store = new AdapterStore(network);
+  }
+
+  async load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded> {
+    const report = throttled(onProgress);
+    const transfers = linked(signal, this.#disposal.signal);
+    const { catalogUrl } = request;
+    const starting = this.#startEngineModule(request.wasmUrl);
+    const [engineModule, base, catalog] = await allOrFirstFailure(transfers, [
+      starting,
+      fetchBase(this.#network, request.base, report, transfers.signal),
+      catalogUrl === undefined
+        ? undefined
+        : fetchCatalog(this.#network, catalogUrl, starting, report, transfers.signal),
+    ]).catch((error) => {
+      throw toGanderError(error);
+    });
+    throwIfAborted("load", signal);
+    const engine = engineModule.createEngine();
+    try {
+      giveBase(engine, base);
+      const experts = catalog ? engine.addCatalog(catalog.url, catalog.json, catalog.gates) : [];
+      this.#engine = engine;
+      this.#catalogUrl = catalog?.url ?? "";
+      return { base: engine.baseInfo(), experts };
+    } catch (cause) {
+      const error = toGanderError(cause);
+      this.#engine = undefined;
+      if (error.code !== "internal") engine.free();
+      throw error;
+    }
+  }
+
+  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+    const stop = linked(signal, this.#disposal.signal);
+    const run = () => this.#generate(request, events, stop.signal);
+    return this.#queue
+      .run(run, "generate", stop.signal)
+      .catch((error) => {
+        throw this.#disposal.signal.aborted ? disposedError() : error;
+      })
+      .finally(() => stop.abort());
+  }
+
+  dispose(): void {
+    this.#disposal.abort();
+    this.#queue.idle().then(() => {
+      if (!this.#broken) this.#engine?.free();
+      this.#engine = undefined;
+    });
+  }
+
+  async #generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+    const engine = this.#usableEngine();
+    const meter = new Meter();
+    const routing: RoutedChoice[] = [];
+    const { input, options } = request;
+    this.#call(() =>
+      engine.start(typeof input === "string" ? { ...options, text: input } : { ...options, inputIds: input }),
+    );
+    try {
+      for (;;) {
+        await yieldToEvents();
+        throwIfAborted("generate", signal);
+        const step = this.#call(() => engine.step());
+        switch (step.kind) {
+          case "token": {
+            meter.token();
+            routing.push(...(step.routing ?? []));
+            const { kind: _, ...piece } = step;
+            events.onPiece(piece);
+            break;
+          }
+          case "missing":
+            await this.#bring(step.pages, events.onProgress, signal, engine);
+            break;
+          case "done":
+            return answerOf(step, routing, options.trace === true, meter);
+        }
+      }
+    } catch (error) {
+      if (!this.#broken) this.#call(() => engine.cancel());
+      throw error;
+    }
+  }
+
+  /** Fetches pages in parallel and gives each to the engine as it comes. Nothing is still on its way afterwards. */
+  async #bring(
+    pages: MissingPage[],
+    onProgress: OnProgress,
+    signal: AbortSignal,
+    engine: Engine,
+  ): Promise<void> {
+    const transfers = linked(signal);
+    const file = [...new Set(pages.map((page) => page.expert))].join(", ");
+    const total = pages.reduce((sum, page) => sum + page.bytes, 0);
+    let loaded = 0;
+    onProgress({ phase: "pages", file, loaded, total });
+    await allOrFirstFailure(
+      transfers,
+      pages.map(async (page) => {
+        const bytes = await this.#store.page(this.#sourceOf(page), transfers.signal);
+        this.#call(() => engine.provide(page.page, bytes));
+        loaded += bytes.length;
+        onProgress({ phase: "pages", file, loaded, total });
+      }),
+    );
+  }
+
+  #sourceOf(page: MissingPage): PageSource {
+    const { url, offset, bytes, sha256 } = page;
+    if (sha256 === null) {
+      const place = `${page.expert} ${page.block}`;
+      throw new GanderError("invalid-file", place, "the page has no hash", "a SHA-256 in the catalogue");
+    }
+    return { url: resolveFileUrl(url, this.#catalogUrl), offset, bytes, sha256 };
+  }
+
+  #usableEngine(): Engine {
+    if (this.#disposal.signal.aborted) throw disposedError();
+    if (this.#broken) throw this.#broken;
+    if (!this.#engine) {
+      throw new GanderError(
+        "invalid-state",
+        "generate",
+        "no base is loaded",
+        "load to have succeeded before",
+      );
+    }
+    return this.#engine;
+  }
+
+  /** Every call into the engine once it is loaded: notices when it breaks. */
+  #call<T>(call: () => T): T {
+    try {
+      return call();
+    } catch (cause) {
+      const error = toGanderError(cause);
+      if (error.code === "internal") this.#broken = error;
+      throw error;
+    }
+  }
+}
+
+function disposedError(): GanderError {
+  return new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded");
+}
+
+function answerOf(
+  done: Extract<Step, { kind: "done" }>,
+  decoderRouting: RoutedChoice[],
+  traced: boolean,
+  meter: Meter,
+): Answer {
+  const { text, finish, inputIds, outputIds } = done;
+  const answer: Answer = { text, finish, inputIds, outputIds, stats: meter.stats(done) };
+  if (traced) answer.routing = [...(done.encoderRouting ?? []), ...decoderRouting];
+  return answer;
+}
+
+/** Times one generation. */
+class Meter {
+  readonly #start = performance.now();
+  #firstToken = Number.NaN;
+  #tokens = 0;
+
+  token(): void {
+    if (this.#tokens === 0) this.#firstToken = performance.now() - this.#start;
+    this.#tokens++;
+  }
+
+  stats(work: { passes: number; pagesProvided: number; bytesProvided: number }): Answer["stats"] {
+    const milliseconds = performance.now() - this.#start;
+    return {
+      tokens: this.#tokens,
+      milliseconds,
+      firstTokenMilliseconds: this.#tokens > 0 ? this.#firstToken : milliseconds,
+      passes: work.passes,
+      pagesFetched: work.pagesProvided,
+      bytesFetched: work.bytesProvided,
+    };
+  }
+}

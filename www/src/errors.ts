@@ -1,0 +1,103 @@
+// The one error that leaves this package, on whichever side of the worker it began.
+
+/** What Rust answers for bad input (the same strings as `ErrorCode::as_str`), and what only the host can meet. */
+export type GanderErrorCode =
+  | "io"
+  | "invalid-file"
+  | "unsupported"
+  | "missing-tensor"
+  | "shape-mismatch"
+  | "wrong-base"
+  | "token-out-of-range"
+  | "no-tokenizer"
+  | "empty-input"
+  | "invalid-option"
+  | "unknown-expert"
+  | "page-mismatch"
+  | "pool-too-small"
+  | "not-finite"
+  | "invalid-state"
+  /** The server answered 404 or 410. */
+  | "not-found"
+  /** The server answered with another status that is not success. */
+  | "http"
+  /** No answer, a broken connection, or no bytes for a long while. */
+  | "network"
+  /** An `AbortSignal` fired. */
+  | "aborted"
+  /** The model was disposed of. */
+  | "disposed"
+  /** The worker did not start or broke off. */
+  | "worker"
+  /** A bug in the engine. The model can do no more; load it again. */
+  | "internal";
+
+/** A {@link GanderError} as plain data: what crosses the worker, and what the engine throws. */
+export interface PlainError {
+  code: string;
+  place: string;
+  problem: string;
+  expected: string;
+}
+
+/** Says what is wrong (`problem`), where (`place`: a file, a URL, an option), and what was `expected`. */
+export class GanderError extends Error {
+  override readonly name = "GanderError";
+  readonly code: GanderErrorCode;
+  readonly place: string;
+  readonly problem: string;
+  readonly expected: string;
+
+  constructor(
+    code: GanderErrorCode,
+    place: string,
+    problem: string,
+    expected: string,
+    options?: { cause?: unknown },
+  ) {
+    super(`${place}: ${problem}; expected ${expected} [${code}]`, options);
+    this.code = code;
+    this.place = place;
+    this.problem = problem;
+    this.expected = expected;
+  }
+}
+
+/** The named error for a fired signal; its `cause` is the signal's own reason. */
+export function aborted(place: string, signal?: AbortSignal): GanderError {
+  return new GanderError("aborted", place, "stopped by its AbortSignal", "to run to the end", {
+    cause: signal?.reason,
+  });
+}
+
+/** Throws {@link aborted} if the signal has fired. */
+export function throwIfAborted(place: string, signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw aborted(place, signal);
+}
+
+/** Takes an error apart so that it can be posted: a structured clone keeps no class and no own fields. */
+export function toPlainError(error: unknown): PlainError {
+  const { code, place, problem, expected } = toGanderError(error);
+  return { code, place, problem, expected };
+}
+
+/** Puts a posted error together again. */
+export function fromPlainError(plain: PlainError): GanderError {
+  return new GanderError(plain.code as GanderErrorCode, plain.place, plain.problem, plain.expected);
+}
+
+/**
+ * Any thrown thing as a {@link GanderError}: the engine throws plain data with a code, everything else is a bug.
+ */
+export function toGanderError(error: unknown): GanderError {
+  if (error instanceof GanderError) return error;
+  if (isPlainError(error)) return fromPlainError(error);
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new GanderError("internal", "gander", text, "no such failure: please report it", { cause: error });
+}
+
+function isPlainError(error: unknown): error is PlainError {
+  if (typeof error !== "object" || error === null) return false;
+  const fields = error as Record<string, unknown>;
+  return ["code", "place", "problem", "expected"].every((name) => typeof fields[name] === "string");
+}

@@ -1,0 +1,35 @@
+// What the public API asks of the side that has the engine. The engine's own side (`EngineHost`) and its stand-in
+// before a worker (`WorkerHost`) answer the same calls, so nothing above knows which of them it has.
+
+import type { EngineOptions } from "./engine.ts";
+import type { Answer, Base, Expert, Input, OnProgress, Piece } from "./types.ts";
+
+/** Everything here can be posted to a worker. */
+export interface LoadRequest {
+  base: { url: string } | { gguf: Blob | ArrayBuffer; name: string };
+  catalogUrl?: string;
+  wasmUrl?: string;
+}
+
+/** What a model is, once loaded. */
+export interface Loaded {
+  base: Base;
+  experts: Expert[];
+}
+
+export interface GenerateRequest {
+  input: Input;
+  options: EngineOptions;
+}
+
+export interface GenerateEvents {
+  onPiece: (piece: Piece) => void;
+  onProgress: OnProgress;
+}
+
+export interface Host {
+  load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded>;
+  /** Calls queue and are answered in order. */
+  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer>;
+  dispose(): void;
+}

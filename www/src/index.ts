@@ -1,0 +1,140 @@
+// The public API. Runs on the page's main thread and computes nothing: the engine is in a worker.
+
+import type { EngineOptions } from "./engine.ts";
+import { aborted, GanderError, toGanderError } from "./errors.ts";
+import { Generation } from "./generation.ts";
+import type { Host, Loaded, LoadRequest } from "./host.ts";
+import type { Base, Expert, GenerateOptions, Input, LoadOptions, Piece } from "./types.ts";
+import { WorkerHost, type WorkerLike } from "./worker_host.ts";
+
+export { GanderError, type GanderErrorCode } from "./errors.ts";
+export type { Generation } from "./generation.ts";
+export type * from "./types.ts";
+
+/** A base model with its experts, ready to answer. */
+export class Gander {
+  readonly base: Base;
+  /** The experts of the catalogue, in its order. */
+  readonly experts: readonly Expert[];
+  readonly #host: Host;
+
+  private constructor(host: Host, loaded: Loaded) {
+    this.#host = host;
+    this.base = loaded.base;
+    this.experts = loaded.experts;
+  }
+
+  /**
+   * Downloads the base model, the catalogue and the gates of all experts. The experts' LoRA weights stay on the server
+   * until the router asks for them.
+   * @throws GanderError Among others `not-found`, `network`, `invalid-file`, `wrong-base`; `aborted` if `signal` fires.
+   */
+  static async load(options: LoadOptions): Promise<Gander> {
+    const request = loadRequest(options);
+    const signal = options.signal ?? new AbortController().signal;
+    if (signal.aborted) throw aborted("load", signal);
+    const host = await createHost(options.inline ?? typeof Worker === "undefined");
+    try {
+      return new Gander(host, await host.load(request, options.onProgress ?? (() => {}), signal));
+    } catch (error) {
+      host.dispose();
+      throw signal.aborted ? aborted("load", signal) : toGanderError(error);
+    }
+  }
+
+  /**
+   * Starts to answer. Calls while another runs wait their turn. Failures come out of the returned object, never out of
+   * this call.
+   */
+  generate(input: Input, options: GenerateOptions = {}): Generation {
+    const { signal, onProgress = () => {}, ...engineOptions } = options;
+    const run = async (onPiece: (piece: Piece) => void, stop: AbortSignal) => {
+      const request = { input, options: checkedOptions(engineOptions) };
+      return this.#host.generate(request, { onPiece, onProgress }, stop);
+    };
+    return new Generation(run, signal);
+  }
+
+  /** Ends the worker and frees its memory. What still runs fails with the code `disposed`. */
+  async dispose(): Promise<void> {
+    this.#host.dispose();
+  }
+}
+
+/** Every option of the engine by name; the compiler sees to it that none is forgotten. */
+const engineOptionNames: Record<keyof EngineOptions, true> = {
+  maxNewTokens: true,
+  topK: true,
+  strategy: true,
+  include: true,
+  exclude: true,
+  temperature: true,
+  samplingTopK: true,
+  topP: true,
+  repetitionPenalty: true,
+  seed: true,
+  stop: true,
+  trace: true,
+};
+
+/** The options for the engine. One set to undefined is one left out; one that does not exist is most likely mistyped. */
+function checkedOptions(options: EngineOptions): EngineOptions {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const unknown = given.find(([name]) => !Object.hasOwn(engineOptionNames, name));
+  if (unknown) {
+    const expected = `one of ${Object.keys(engineOptionNames).join(", ")}, signal, onProgress`;
+    throw new GanderError("invalid-option", unknown[0], "there is no such option", expected);
+  }
+  return Object.fromEntries(given);
+}
+
+async function createHost(inline: boolean): Promise<Host> {
+  if (inline) {
+    const { createInlineHost } = await import("./inline.ts");
+    return createInlineHost();
+  }
+  return new WorkerHost(createWorker());
+}
+
+function createWorker(): WorkerLike {
+  if (new URL(import.meta.url).origin === globalThis.location.origin) {
+    // Bundlers find the file by exactly this form.
+    return new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+  }
+  // A page may not start a worker from another origin (a CDN), but a script of its own may import from there.
+  const script = `import ${JSON.stringify(new URL("./worker.js", import.meta.url).href)};`;
+  const scriptUrl = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+  return new Worker(scriptUrl, { type: "module" });
+}
+
+function loadRequest(options: LoadOptions): LoadRequest {
+  // The types already say so; not everybody writes TypeScript.
+  if (options.device !== undefined && options.device !== "auto" && options.device !== "cpu") {
+    throw new GanderError("unsupported", "device", `"${options.device}" is not there yet`, '"auto" or "cpu"');
+  }
+  const request: LoadRequest = { base: loadableBase(options.base) };
+  if (options.experts !== undefined) request.catalogUrl = absoluteUrl(options.experts, "experts");
+  if (options.wasmUrl !== undefined) request.wasmUrl = absoluteUrl(options.wasmUrl, "wasmUrl");
+  return request;
+}
+
+function loadableBase(base: LoadOptions["base"]): LoadRequest["base"] {
+  if (typeof base === "string" || base instanceof URL) return { url: absoluteUrl(base, "base") };
+  if (base instanceof Blob) return { gguf: base, name: base instanceof File ? base.name : "base.gguf" };
+  if (base instanceof ArrayBuffer) return { gguf: base, name: "base.gguf" };
+  throw new GanderError(
+    "invalid-option",
+    "base",
+    `it is ${typeof base}`,
+    "a URL, a File or Blob, or an ArrayBuffer",
+  );
+}
+
+/** Relative to the page: the worker's own address would be the wrong one to start from. */
+function absoluteUrl(url: string | URL, option: string): string {
+  try {
+    return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+  } catch (cause) {
+    throw new GanderError("invalid-option", option, `"${url}" is not a URL`, "a URL", { cause });
+  }
+}

@@ -1,0 +1,20 @@
+// What is said between the main thread and the worker. One model to a worker, so only generations carry a number.
+
+import type { PlainError } from "./errors.ts";
+import type { GenerateRequest, Loaded, LoadRequest } from "./host.ts";
+import type { Answer, Piece, Progress } from "./types.ts";
+
+/** To the worker. Loading is stopped by ending the worker, so it has no abort of its own. */
+export type Request =
+  | { kind: "load"; request: LoadRequest }
+  | { kind: "generate"; id: number; request: GenerateRequest }
+  | { kind: "abort"; id: number };
+
+/** From the worker. `progress` without an id belongs to the loading. */
+export type Reply =
+  | { kind: "loaded"; loaded: Loaded }
+  | { kind: "load-failed"; error: PlainError }
+  | { kind: "progress"; id?: number; progress: Progress }
+  | { kind: "piece"; id: number; piece: Piece }
+  | { kind: "answer"; id: number; answer: Answer }
+  | { kind: "failed"; id: number; error: PlainError };

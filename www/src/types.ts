@@ -1,0 +1,133 @@
+// What the users of the package see and write.
+
+/** Which experts one linear layer chose for one token, best first, with weights that sum to 1. */
+export interface RoutedChoice {
+  /** The layer, as Hugging Face names it: `decoder.block.0.layer.0.SelfAttention.q`. */
+  module: string;
+  /** The position: of the input for encoder modules, of the output for decoder modules. */
+  token: number;
+  experts: string[];
+  weights: number[];
+}
+
+/** One output token, as soon as it is there. */
+export interface Piece {
+  /** What this token adds to the text; empty where several tokens make one character. */
+  text: string;
+  tokenId: number;
+  /** Present where `trace` was asked for. */
+  routing?: RoutedChoice[];
+}
+
+/** How the text ended: the model's own end token, `maxNewTokens`, or one of the `stop` strings. */
+export type Finish = "eos" | "length" | "stop";
+
+/** What one answer cost. */
+export interface Stats {
+  /** Output tokens. */
+  tokens: number;
+  milliseconds: number;
+  /** Until the first output token, expert downloads included. */
+  firstTokenMilliseconds: number;
+  /** Runs of the model, those included that had to be repeated when expert pages were missing. */
+  passes: number;
+  /** Expert pages that had to be fetched for this answer, and their size. */
+  pagesFetched: number;
+  bytesFetched: number;
+}
+
+/** The whole of one answer. */
+export interface Answer {
+  /** Null where the base has no tokenizer. */
+  text: string | null;
+  finish: Finish;
+  inputIds: number[];
+  outputIds: number[];
+  /** Present where `trace` was asked for: encoder first, then decoder, in the order of the tokens. */
+  routing?: RoutedChoice[];
+  stats: Stats;
+}
+
+/** What is being loaded, in bytes. `total` is null as long as the server has not said. */
+export interface Progress {
+  /** `base`, `experts` (catalogue and gates), or `pages` (LoRA weights, while generating). */
+  phase: "base" | "experts" | "pages";
+  /** The last part of the URL, or the file's name. */
+  file: string;
+  loaded: number;
+  total: number | null;
+}
+
+export type OnProgress = (progress: Progress) => void;
+
+/** One expert as its catalogue describes it. */
+export interface Expert {
+  id: string;
+  title: string;
+  description: string;
+  licence: string;
+  tags: string[];
+  source: string;
+  evaluation: Record<string, unknown>;
+  /** The size of all its LoRA weights. They are fetched page by page, only when the router asks for them. */
+  bytes: number;
+  pages: number;
+}
+
+/** What is known of the loaded base model. */
+export interface Base {
+  name: string;
+  fingerprint: string;
+  vocabSize: number;
+  encoderBlocks: number;
+  decoderBlocks: number;
+  hasTokenizer: boolean;
+}
+
+export interface LoadOptions {
+  /** URL of a GGUF file, or of a Hugging Face folder (anything that does not end in `.gguf`); or the GGUF itself. */
+  base: string | URL | Blob | ArrayBuffer;
+  /** URL of a `catalog.json`. Without it the base answers alone. */
+  experts?: string | URL;
+  /** Where to compute. `auto` takes the fastest that is there; today that is always `cpu`. */
+  device?: "auto" | "cpu";
+  onProgress?: OnProgress;
+  /** Stops the loading. */
+  signal?: AbortSignal;
+  /** Runs in the caller's own thread instead of a worker. Where there are no workers (Node) this is always so. */
+  inline?: boolean;
+  /** Where `gander_bg.wasm` is, if the bundler cannot find it by itself. */
+  wasmUrl?: string | URL;
+}
+
+/** A line of text; or token ids, end token included, which work for a base without a tokenizer too. */
+export type Input = string | readonly number[];
+
+export interface GenerateOptions {
+  maxNewTokens?: number;
+  /** How many experts serve a token in one layer. Default: what the catalogue says, usually 2. */
+  topK?: number;
+  /** `none` leaves all experts out. */
+  strategy?: "phatgoose" | "none";
+  /** Only these experts. */
+  include?: string[];
+  /** Not these experts. */
+  exclude?: string[];
+  /** 0, the default, always takes the likeliest token. */
+  temperature?: number;
+  /** Draw from so many of the likeliest tokens only. */
+  samplingTopK?: number;
+  /** Draw from the likeliest tokens that together have this probability. */
+  topP?: number;
+  repetitionPenalty?: number;
+  /** The same seed makes the same draws. */
+  seed?: number;
+  /** End the text before any of these. */
+  stop?: string[];
+  /** Report which experts served each token. */
+  trace?: boolean;
+  /** Stops the generation within one step. The model stays usable. */
+  signal?: AbortSignal;
+  /** Told of expert pages on their way, phase `pages`. */
+  onProgress?: OnProgress;
+}

@@ -1,0 +1,121 @@
+// Stands in for the engine's host on the main thread: the same calls, answered by the worker.
+
+import { aborted, fromPlainError, GanderError } from "./errors.ts";
+import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
+import type { Reply, Request } from "./protocol.ts";
+import type { Answer, OnProgress } from "./types.ts";
+import { onAbort } from "./waiting.ts";
+
+/** What is used of a Worker. */
+export interface WorkerLike {
+  postMessage(request: Request): void;
+  onmessage: ((event: MessageEvent<Reply>) => void) | null;
+  onerror: ((event: ErrorEvent) => void) | null;
+  terminate(): void;
+}
+
+interface Pending<T> {
+  resolve: (value: T) => void;
+  reject: (error: GanderError) => void;
+}
+
+export class WorkerHost implements Host {
+  readonly #worker: WorkerLike;
+  readonly #generations = new Map<number, Pending<Answer> & GenerateEvents>();
+  #loading: (Pending<Loaded> & { onProgress: OnProgress }) | undefined;
+  #nextId = 1;
+  /** Set once the worker is gone: why. */
+  #ended: GanderError | undefined;
+
+  constructor(worker: WorkerLike) {
+    this.#worker = worker;
+    worker.onmessage = ({ data }) => this.#receive(data);
+    worker.onerror = (event) => {
+      event.preventDefault?.();
+      const problem = event.message || "its script could not be loaded";
+      this.#end(
+        new GanderError(
+          "worker",
+          event.filename || "worker.js",
+          problem,
+          "worker.js of the same release, with the type of a script and a policy (CSP worker-src) that allows it",
+        ),
+      );
+    };
+  }
+
+  load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded> {
+    return new Promise((resolve, reject) => {
+      // Nothing in a half-loaded worker is worth keeping.
+      onAbort(signal, () => this.#loading && this.#end(aborted("load", signal)));
+      this.#loading = { resolve, reject, onProgress };
+      this.#worker.postMessage({ kind: "load", request });
+    });
+  }
+
+  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended) {
+        reject(this.#ended);
+        return;
+      }
+      const id = this.#nextId++;
+      const stop = () => this.#generations.has(id) && this.#worker.postMessage({ kind: "abort", id });
+      onAbort(signal, stop);
+      try {
+        this.#worker.postMessage({ kind: "generate", id, request });
+      } catch (cause) {
+        const problem = "they cannot be sent to a worker";
+        reject(new GanderError("invalid-option", "options", problem, "plain data", { cause }));
+        return;
+      }
+      this.#generations.set(id, { ...events, resolve, reject });
+    });
+  }
+
+  dispose(): void {
+    this.#end(new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded"));
+  }
+
+  #receive(reply: Reply): void {
+    switch (reply.kind) {
+      case "loaded":
+        this.#loading?.resolve(reply.loaded);
+        this.#loading = undefined;
+        break;
+      case "load-failed":
+        this.#end(fromPlainError(reply.error));
+        break;
+      case "progress":
+        if (reply.id === undefined) this.#loading?.onProgress(reply.progress);
+        else this.#generations.get(reply.id)?.onProgress(reply.progress);
+        break;
+      case "piece":
+        this.#generations.get(reply.id)?.onPiece(reply.piece);
+        break;
+      case "answer":
+        this.#take(reply.id)?.resolve(reply.answer);
+        break;
+      case "failed":
+        this.#take(reply.id)?.reject(fromPlainError(reply.error));
+        break;
+    }
+  }
+
+  #take(id: number): Pending<Answer> | undefined {
+    const generation = this.#generations.get(id);
+    this.#generations.delete(id);
+    return generation;
+  }
+
+  /** Ends the worker; everything that still waits for it fails with the reason. */
+  #end(reason: GanderError): void {
+    if (this.#ended) return;
+    this.#ended = reason;
+    this.#worker.terminate();
+    this.#loading?.reject(reason);
+    this.#loading = undefined;
+    for (const generation of this.#generations.values()) generation.reject(reason);
+    this.#generations.clear();
+  }
+}
