@@ -328,7 +328,12 @@ impl<'a> From<&'a ExpertRecord> for ExpertInfo<'a> {
 fn choices(routing: &[RoutedToken]) -> Vec<Choice<'_>> {
     routing
         .iter()
-        .map(|RoutedToken { module, token, experts, weights }| Choice { module, token: *token, experts, weights })
+        .map(|RoutedToken { module, token, experts, weights }| Choice {
+            module,
+            token: *token,
+            experts,
+            weights,
+        })
         .collect()
 }
 
