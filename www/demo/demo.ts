@@ -1,7 +1,7 @@
 // The demo page, written against the public API alone.
 
 import { type Expert, Gander, GanderError, type Progress } from "gander";
-import { byId, element } from "./elements.ts";
+import { byId, element, say } from "./elements.ts";
 import { explain } from "./failures.ts";
 import { Palette } from "./palette.ts";
 import { RoutingView } from "./routing_view.ts";
@@ -60,9 +60,10 @@ function showLoading(reports: Progress[]): void {
   } else {
     bar.removeAttribute("value");
   }
-  const of = isTotalKnown ? ` of ${size(total)}` : "";
-  const text = loaded === total && total > 0 ? "Unpacking the model …" : `Loading: ${size(loaded)}${of}`;
-  byId("loading-text").textContent = text;
+  const isComplete = total > 0 && loaded === total;
+  // The size changes many times a second and is not read out.
+  say(byId("loading-text"), isComplete ? "Unpacking the model …" : "Loading the model …");
+  byId("loading-size").textContent = isTotalKnown ? `${size(loaded)} of ${size(total)}` : size(loaded);
 }
 
 async function answer(text: string): Promise<void> {
@@ -85,7 +86,7 @@ async function answer(text: string): Promise<void> {
     });
     for await (const piece of generation) {
       output.append(piece.text);
-      progress.textContent = "Writing …";
+      say(progress, "Writing …");
       view.add(piece);
     }
     const whole = await generation;
@@ -126,9 +127,13 @@ function summary({ stats, routing = [], finish }: Awaited<ReturnType<Gander["gen
 }
 
 function showRunning(isRunning: boolean): void {
+  const focused = document.activeElement;
   line.disabled = !model;
   run.disabled = !model || isRunning;
   stop.disabled = !isRunning;
+  // A button that is switched off must not take the keyboard's place on the page with it.
+  if (isRunning && focused === run) stop.focus();
+  if (!isRunning && focused === stop) run.focus();
   for (const button of byId("examples").querySelectorAll("button")) button.disabled = !model || isRunning;
 }
 

@@ -22,3 +22,8 @@ export function byId<Type extends HTMLElement = HTMLElement>(id: string): Type {
   if (!found) throw new Error(`index.html has no element #${id}`);
   return found as Type;
 }
+
+/** Sets a text if it is another than before: screen readers say every change of a status. */
+export function say(place: HTMLElement, text: string): void {
+  if (place.textContent !== text) place.textContent = text;
+}
