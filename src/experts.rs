@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
+use crate::config::Config;
 use crate::error::{Error, ErrorCode, Result};
+use crate::formats::layout;
 use crate::formats::peft::{Adapter, LoraPart, encoding_of};
 use crate::tensor::DType;
 
@@ -165,6 +167,52 @@ impl Expert {
             Page { block, file: file.to_owned(), range: start as u64..end as u64, sha256: None, tensors }
         });
         Expert { id: id.to_owned(), pages: pages.collect(), gates: adapter.gates, scales: adapter.scales }
+    }
+}
+
+impl Expert {
+    /// Checks that every factor and gate fits the layer that it adapts.
+    ///
+    /// # Errors
+    /// [`ErrorCode::WrongBase`] for a layer that the base does not have or that maps other sizes;
+    /// [`ErrorCode::ShapeMismatch`] for a gate of another length.
+    pub fn check_against(&self, config: &Config) -> Result<()> {
+        for tensor in self.pages.iter().flat_map(|page| &page.tensors) {
+            let place = || format!("{}, factor {:?}", tensor.module, tensor.part);
+            let Some([d_out, d_in]) = layout::linear_shape(config, &tensor.module) else {
+                let expected = format!(
+                    "an adapter for {} encoder and {} decoder blocks with {}",
+                    config.num_layers,
+                    config.num_decoder_layers,
+                    config.feed_forward.inputs().join(" and "),
+                );
+                let problem = "the base has no such layer";
+                return Err(Error::new(ErrorCode::WrongBase, place(), problem, expected));
+            };
+            let [rows, cols] = tensor.shape;
+            let (found, expected, side) = match tensor.part {
+                LoraPart::A => (cols, d_in, "columns, the layer's inputs"),
+                LoraPart::B => (rows, d_out, "rows, the layer's outputs"),
+            };
+            if found != expected {
+                let problem = format!("it is {rows} × {cols}");
+                return Err(Error::new(ErrorCode::WrongBase, place(), problem, format!("{expected} {side}")));
+            }
+        }
+        for (module, gate) in &self.gates {
+            let d_in = layout::linear_shape(config, module).map_or(gate.len(), |[_, d_in]| d_in);
+            if gate.len() != d_in {
+                let problem = format!("it has {} values", gate.len());
+                let expected = format!("{d_in}, the layer's inputs");
+                return Err(Error::new(
+                    ErrorCode::ShapeMismatch,
+                    format!("{module}, gate"),
+                    problem,
+                    expected,
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

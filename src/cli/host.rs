@@ -45,6 +45,9 @@ fn open_adapter(folder: &Path) -> Result<Expert> {
     let name = name.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let file = folder.join(peft::WEIGHTS);
     let adapter = read_adapter(folder).map_err(|error| error.inside(folder.display()))?;
+    if adapter.gates.is_empty() {
+        eprintln!("gander: {}: no trained gate, so this expert is never chosen", folder.display());
+    }
     Ok(Expert::from_adapter(&name, &file.display().to_string(), adapter))
 }
 

@@ -4,7 +4,6 @@ use super::{Request, Session, Strategy};
 use crate::adapter_pool::AdapterPool;
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, Placement};
-use crate::kernels::matmul::Weight;
 use crate::kernels::route::{Entry, Routing};
 use crate::router::{Router, Routes};
 use crate::tensor::DType;
@@ -13,8 +12,7 @@ impl Session {
     /// Adds experts after those already there. An answer in the making is dropped, and so are resident pages.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidFile`] for an id that is taken; [`ErrorCode::WrongBase`] for a module that the base does not
-    /// have or whose shape differs; [`ErrorCode::ShapeMismatch`] for a gate of another length. Nothing is added then.
+    /// [`ErrorCode::InvalidFile`] for an id that is taken, and those of [`Expert::check_against`]. Nothing is added then.
     pub fn add_experts(&mut self, experts: Vec<Expert>) -> Result<()> {
         self.cancel();
         for (index, expert) in experts.iter().enumerate() {
@@ -24,7 +22,8 @@ impl Session {
                 let place = format!("expert {:?}", expert.id);
                 return Err(Error::new(ErrorCode::InvalidFile, place, problem, "every id once"));
             }
-            self.check_fits(expert)?;
+            let place = || format!("expert {:?}", expert.id);
+            expert.check_against(&self.model.config).map_err(|error| error.inside(place()))?;
         }
         self.experts.extend(experts);
         self.rebuild();
@@ -36,43 +35,6 @@ impl Session {
         self.cancel();
         self.pool_budget_bytes = bytes;
         self.rebuild();
-    }
-
-    fn check_fits(&mut self, expert: &Expert) -> Result<()> {
-        let shapes: Vec<(String, Weight)> =
-            self.model.linears().map(|linear| (linear.module.clone(), linear.weight)).collect();
-        let shape_of =
-            |module: &str| shapes.iter().find(|(name, _)| name == module).map(|(_, weight)| *weight);
-        let place = |module: &str| format!("expert {:?}, {module}", expert.id);
-        for module in expert.pages.iter().flat_map(|page| page.tensors.iter().map(|tensor| &tensor.module)) {
-            let Some(weight) = shape_of(module) else {
-                let expected = "an adapter for this base";
-                return Err(Error::new(
-                    ErrorCode::WrongBase,
-                    place(module),
-                    "the base has no such layer",
-                    expected,
-                ));
-            };
-            let placement = expert.pages.iter().find_map(|page| page.placement(module));
-            if let Some(Placement { d_in, d_out, .. }) = placement
-                && (d_in, d_out) != (weight.d_in, weight.d_out)
-            {
-                let problem = format!("the adapter maps {d_in} to {d_out}");
-                let expected = format!("{} to {}, as the base does", weight.d_in, weight.d_out);
-                return Err(Error::new(ErrorCode::WrongBase, place(module), problem, expected));
-            }
-        }
-        for (module, gate) in &expert.gates {
-            if let Some(weight) = shape_of(module)
-                && gate.len() != weight.d_in
-            {
-                let problem = format!("a gate of {} values", gate.len());
-                let expected = format!("{}, the layer's inputs", weight.d_in);
-                return Err(Error::new(ErrorCode::ShapeMismatch, place(module), problem, expected));
-            }
-        }
-        Ok(())
     }
 
     /// Numbers the pages and uploads the gates of all experts.

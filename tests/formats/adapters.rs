@@ -56,7 +56,7 @@ fn an_adapter_means_what_peft_takes_it_to_mean() {
         assert_eq!(adapter.scales[&module], scale as f32, "{module}");
     }
     assert_eq!(adapter.tensors.len(), 2 * adapter.scales.len());
-    adapter.check_against(&Config::from_json("config.json", BASE).unwrap()).unwrap();
+    check(adapter, &Config::from_json("config.json", BASE).unwrap()).unwrap();
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn factors_are_where_the_file_has_them() {
         assert_eq!(&file[tensor.range.clone()], bytes);
     }
     let config = Config::from_json("config.json", GATED.as_bytes()).unwrap();
-    adapter.check_against(&config).unwrap();
+    check(adapter, &config).unwrap();
 }
 
 #[test]
@@ -127,20 +127,25 @@ fn wrong_gates_are_named() {
     assert!(stray.contains("is the gate of a module without LoRA factors"), "{stray}");
 }
 
+fn check(adapter: Adapter, config: &Config) -> gander::Result<()> {
+    gander::experts::Expert::from_adapter("expert", "adapter_model.safetensors", adapter)
+        .check_against(config)
+}
+
 #[test]
 fn an_adapter_of_another_base_is_named() {
     let gated = Config::from_json("config.json", GATED.as_bytes()).unwrap();
     let adapter = read(PLAIN, &factors(), None).unwrap();
-    let error = |config: &Config| adapter.check_against(config).unwrap_err().to_string();
+    let error = |config: &Config| check(adapter.clone(), config).unwrap_err().to_string();
     let shallow = error(&Config { num_decoder_layers: 1, ..gated.clone() });
     assert!(shallow.contains(MODULES[1]) && shallow.ends_with("[wrong-base]"), "{shallow}");
     let wide = error(&Config { d_model: 64, ..gated.clone() });
     assert!(
-        wide.contains("expected 64 rows, the layer's outputs") && wide.ends_with("[shape-mismatch]"),
+        wide.contains("expected 64 rows, the layer's outputs") && wide.ends_with("[wrong-base]"),
         "{wide}"
     );
     let narrow = error(&Config { num_heads: 2, ..gated });
-    assert!(narrow.contains("expected 16 rows") && narrow.ends_with("[shape-mismatch]"), "{narrow}");
+    assert!(narrow.contains("expected 16 rows") && narrow.ends_with("[wrong-base]"), "{narrow}");
 }
 
 #[test]

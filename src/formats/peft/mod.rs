@@ -17,7 +17,6 @@ use config::LoraConfig;
 use super::encoding::Encoding;
 use super::layout;
 use super::safetensors::{Header, HeaderTensor};
-use crate::config::Config;
 use crate::error::{Error, ErrorCode, Result};
 use crate::tensor::DType;
 
@@ -134,41 +133,6 @@ impl Adapter {
             adapter.read_gates(gates)?;
         }
         Ok(adapter)
-    }
-
-    /// Checks that every factor fits the layer it adapts.
-    ///
-    /// A module that the base does not have is [`ErrorCode::WrongBase`]; one of another size [`ErrorCode::ShapeMismatch`].
-    pub fn check_against(&self, config: &Config) -> Result<()> {
-        for tensor in &self.tensors {
-            let place = || factor_name(&tensor.module, tensor.part);
-            let Some([d_out, d_in]) = layout::linear_shape(config, &tensor.module) else {
-                return Err(Error::new(
-                    ErrorCode::WrongBase,
-                    place(),
-                    "adapts a layer that the base does not have",
-                    format!(
-                        "an adapter for {} encoder and {} decoder blocks with {}",
-                        config.num_layers,
-                        config.num_decoder_layers,
-                        config.feed_forward.inputs().join(" and "),
-                    ),
-                ));
-            };
-            let [rows, cols] = tensor.shape;
-            let (found, expected, side) = match tensor.part {
-                LoraPart::A => (cols, d_in, "columns, the layer's inputs"),
-                LoraPart::B => (rows, d_out, "rows, the layer's outputs"),
-            };
-            if found != expected {
-                return Err(mismatch(
-                    place(),
-                    format!("has shape {:?}", tensor.shape),
-                    format!("{expected} {side}; the adapter is of another base"),
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// Every A has its B, their rank is one and is the configuration's; then the scales follow.
