@@ -164,7 +164,12 @@ impl Catalog {
             let problem = format!("version {:?}", kind.version);
             return Err(Error::new(ErrorCode::Unsupported, name, problem, "version 1.x"));
         }
-        serde_json::from_slice(json).map_err(|error| invalid(error.to_string(), "a catalogue of version 1.x"))
+        let catalog: Catalog = serde_json::from_slice(json)
+            .map_err(|error| invalid(error.to_string(), "a catalogue of version 1.x"))?;
+        if catalog.router.top_k == 0 {
+            return Err(invalid("router.top_k is 0".to_owned(), "at least one expert for each token"));
+        }
+        Ok(catalog)
     }
 
     /// The catalogue as a file.

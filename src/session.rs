@@ -18,6 +18,7 @@ pub use trace::RoutedToken;
 
 use crate::adapter_pool::AdapterPool;
 use crate::base::Base;
+use crate::catalog::RouterDefaults;
 use crate::device::Device;
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, Page};
@@ -44,6 +45,8 @@ pub struct Session {
     pages: Vec<(usize, usize)>,
     pool: AdapterPool,
     pool_budget_bytes: usize,
+    /// Experts for each token and layer where a request does not say.
+    default_top_k: usize,
     generation: Option<Generation>,
     observer: Option<Observer>,
 }
@@ -141,6 +144,7 @@ impl Session {
             pages: Vec::new(),
             pool,
             pool_budget_bytes: DEFAULT_POOL_BYTES,
+            default_top_k: RouterDefaults::default().top_k,
             generation: None,
             observer: None,
         })

@@ -54,7 +54,7 @@ struct RequestOptions {
     text: Option<String>,
     input_ids: Option<Vec<u32>>,
     max_new_tokens: usize,
-    top_k: usize,
+    top_k: Option<usize>,
     strategy: String,
     include: Vec<String>,
     exclude: Vec<String>,
@@ -191,8 +191,7 @@ impl Engine {
     pub fn add_catalog(&mut self, catalog_name: &str, catalog_json: &[u8], gates: &[u8]) -> Result<JsValue> {
         let session = self.session_mut()?;
         let catalog = Catalog::parse(catalog_name, catalog_json).map_err(thrown)?;
-        catalog.check_base(session.fingerprint()).map_err(thrown)?;
-        session.add_experts(catalog.experts(gates).map_err(thrown)?).map_err(thrown)?;
+        session.add_catalog(&catalog, gates).map_err(thrown)?;
         to_js(&catalog.experts.iter().map(ExpertInfo::from).collect::<Vec<_>>())
     }
 

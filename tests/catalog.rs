@@ -52,8 +52,7 @@ fn a_catalogue_answers_as_its_folders_do() {
     let catalog = parse(&catalog).unwrap();
     let base = support::base_without_text(support::checkpoint(&format!("{CASE}/base")));
     let mut session = gander::session::Session::new(base).unwrap();
-    catalog.check_base(session.fingerprint()).unwrap();
-    session.add_experts(catalog.experts(&gates).unwrap()).unwrap();
+    session.add_catalog(&catalog, &gates).unwrap();
     let mut direct = case.session("base");
     assert_eq!(session.page_count(), direct.page_count());
     for page in 0..session.page_count() {
@@ -85,6 +84,24 @@ fn the_command_line_reads_a_catalogue_and_only_the_pages_it_wants() {
 }
 
 #[test]
+fn a_catalogue_s_k_counts_where_a_request_says_none() {
+    let (_, mut catalog, gates) = built("top-k");
+    catalog["router"]["top_k"] = json!(1);
+    let base = support::base_without_text(support::checkpoint(&format!("{CASE}/base")));
+    let mut session = gander::session::Session::new(base).unwrap();
+    session.add_catalog(&parse(&catalog).unwrap(), &gates).unwrap();
+    for page in 0..session.page_count() {
+        let (id, description) = session.page(page).unwrap();
+        let file = support::golden(&format!("{CASE}/experts/{id}/adapter_model.safetensors"));
+        let bytes = &file[description.range.start as usize..description.range.end as usize];
+        session.provide(page, bytes).unwrap();
+    }
+    let case = Case::load(CASE);
+    let found = answer(&mut session, gander::session::Request { top_k: None, ..case.request(2) });
+    assert!(found.routing.iter().all(|choice| choice.experts.len() == 1));
+}
+
+#[test]
 fn altered_pages_are_refused() {
     let (folder, catalog, gates) = built("altered");
     let base = support::base_without_text(support::checkpoint(&format!("{CASE}/base")));
@@ -112,7 +129,8 @@ fn a_catalogue_for_another_base_is_refused() {
 #[test]
 fn what_contradicts_itself_is_named() {
     type Change = fn(&mut Value);
-    let cases: [(&str, ErrorCode, Change); 14] = [
+    let cases: [(&str, ErrorCode, Change); 15] = [
+        ("k of 0", ErrorCode::InvalidFile, |c| c["router"]["top_k"] = json!(0)),
         ("format", ErrorCode::InvalidFile, |c| c["format"] = json!("something")),
         ("version 2", ErrorCode::Unsupported, |c| c["version"] = json!("2.0")),
         ("no experts", ErrorCode::InvalidFile, |c| drop(c.as_object_mut().unwrap().remove("experts"))),

@@ -151,7 +151,7 @@ fn bad_requests_are_named_and_leave_the_session_usable() {
     let good = || case.request(2);
     let unknown = vec!["nobody".to_owned()];
     let cases = [
-        (ErrorCode::InvalidOption, Request { top_k: 0, ..good() }),
+        (ErrorCode::InvalidOption, Request { top_k: Some(0), ..good() }),
         (ErrorCode::InvalidOption, Request { max_new_tokens: 0, ..good() }),
         (ErrorCode::InvalidOption, Request { max_new_tokens: usize::MAX, ..good() }),
         (ErrorCode::InvalidOption, Request { text: Some("both".into()), ..good() }),

@@ -29,9 +29,9 @@ pub struct Generate {
     /// Most tokens to produce
     #[arg(long, value_name = "N", default_value_t = Request::default().max_new_tokens)]
     max_new_tokens: usize,
-    /// Experts for each token and layer
-    #[arg(long, value_name = "K", default_value_t = Request::default().top_k)]
-    top_k: usize,
+    /// Experts for each token and layer [default: what the catalogue says, or 2]
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
     /// What computes
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,

@@ -15,11 +15,11 @@ pub fn open(base: &Path, experts: &[impl AsRef<Path>]) -> Result<Session> {
     let mut session = Session::new(Base::open(base)?)?;
     for path in experts {
         let path = path.as_ref();
-        let experts = match path.is_dir() && !path.join("catalog.json").exists() {
-            true => vec![open_adapter(path)?],
-            false => open_catalog(path, session.fingerprint())?,
+        let added = match path.is_dir() && !path.join("catalog.json").exists() {
+            true => open_adapter(path).and_then(|expert| session.add_experts(vec![expert])),
+            false => add_catalog(&mut session, path),
         };
-        session.add_experts(experts).map_err(|error| error.inside(path.display()))?;
+        added.map_err(|error| error.inside(path.display()))?;
     }
     Ok(session)
 }
@@ -44,7 +44,7 @@ fn open_adapter(folder: &Path) -> Result<Expert> {
     let name = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let name = name.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let file = folder.join(peft::WEIGHTS);
-    let adapter = read_adapter(folder).map_err(|error| error.inside(folder.display()))?;
+    let adapter = read_adapter(folder)?;
     if adapter.gates.is_empty() {
         eprintln!("gander: {}: no trained gate, so this expert is never chosen", folder.display());
     }
@@ -59,26 +59,25 @@ pub fn read_adapter(folder: &Path) -> Result<Adapter> {
     Adapter::from_files(&config, &read(&folder.join(peft::WEIGHTS))?, gates.as_deref())
 }
 
-/// The experts of a catalogue: the path of its folder or of its `catalog.json`.
-fn open_catalog(path: &Path, fingerprint: &str) -> Result<Vec<Expert>> {
+/// Adds a catalogue: the path of its folder or of its `catalog.json`.
+fn add_catalog(session: &mut Session, path: &Path) -> Result<()> {
     let file = if path.is_dir() { path.join("catalog.json") } else { path.to_owned() };
-    let catalog = Catalog::parse(&file.display().to_string(), &read(&file)?)?;
-    catalog.check_base(fingerprint)?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    let local = |url: &str| -> Result<std::path::PathBuf> {
-        match url.contains("://") {
-            false => Ok(folder.join(url)),
-            true => {
-                let expected = "a file beside the catalogue: this program does not fetch";
-                Err(Error::new(ErrorCode::Unsupported, url, "is on a network", expected))
-            }
+    let local = |url: &mut String| match url.contains("://") {
+        false => {
+            *url = folder.join(&url).display().to_string();
+            Ok(())
+        }
+        true => {
+            let expected = "a file beside the catalogue: this program does not fetch";
+            Err(Error::new(ErrorCode::Unsupported, url.clone(), "is on a network", expected))
         }
     };
-    let mut experts = catalog.experts(&read(&local(&catalog.gates.url)?)?)?;
-    for page in experts.iter_mut().flat_map(|expert| &mut expert.pages) {
-        page.file = local(&page.file)?.display().to_string();
-    }
-    Ok(experts)
+    let mut catalog = Catalog::parse(&file.display().to_string(), &read(&file)?)?;
+    local(&mut catalog.gates.url)?;
+    catalog.experts.iter_mut().try_for_each(|expert| local(&mut expert.adapter.url))?;
+    let gates = read(Path::new(&catalog.gates.url))?;
+    session.add_catalog(&catalog, &gates)
 }
 
 fn read_page(session: &Session, page: u32) -> Result<Vec<u8>> {

@@ -2,6 +2,7 @@
 
 use super::{Request, Session, Strategy};
 use crate::adapter_pool::AdapterPool;
+use crate::catalog::Catalog;
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, Placement};
 use crate::kernels::route::{Entry, Routing};
@@ -27,6 +28,17 @@ impl Session {
         }
         self.experts.extend(experts);
         self.rebuild();
+        Ok(())
+    }
+
+    /// Adds the experts of a catalogue, as [`Session::add_experts`] does, and takes its defaults for routing.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::check_base`], [`Catalog::experts`] and [`Session::add_experts`].
+    pub fn add_catalog(&mut self, catalog: &Catalog, gates: &[u8]) -> Result<()> {
+        catalog.check_base(&self.fingerprint)?;
+        self.add_experts(catalog.experts(gates)?)?;
+        self.default_top_k = catalog.router.top_k;
         Ok(())
     }
 
@@ -71,7 +83,7 @@ impl Session {
 
     /// What the routed layers of a recording over `tokens` tokens share.
     pub(super) fn routes(&mut self, request: &Request, allowed: &[u32], tokens: usize) -> Routes {
-        let top_k = request.top_k.min(self.experts.len());
+        let top_k = request.top_k.unwrap_or(self.default_top_k).min(self.experts.len());
         let layers = if request.trace { self.model.linears().count() } else { 1 };
         let enabled = request.strategy == Strategy::Phatgoose && allowed.contains(&1);
         let rows = if enabled { layers * tokens } else { 0 };

@@ -41,8 +41,8 @@ pub struct Request {
     pub input_ids: Option<Vec<u32>>,
     /// Most tokens to produce. Default 64.
     pub max_new_tokens: usize,
-    /// Experts for each token and layer. Default 2.
-    pub top_k: usize,
+    /// Experts for each token and layer. Default: what the catalogue says, or 2.
+    pub top_k: Option<usize>,
     /// How experts are chosen.
     pub strategy: Strategy,
     /// Only these experts; empty means all.
@@ -63,7 +63,7 @@ impl Default for Request {
             text: None,
             input_ids: None,
             max_new_tokens: 64,
-            top_k: 2,
+            top_k: None,
             strategy: Strategy::Phatgoose,
             include: Vec::new(),
             exclude: Vec::new(),
@@ -80,7 +80,7 @@ impl Request {
         let invalid = |place, problem, expected: &str| {
             Err(Error::new(ErrorCode::InvalidOption, place, problem, expected.to_owned()))
         };
-        if self.top_k == 0 {
+        if self.top_k == Some(0) {
             return invalid(
                 "top-k",
                 "0 experts for each token".to_owned(),

@@ -96,7 +96,7 @@ impl Case {
         Request {
             input_ids: Some(self.input_ids.clone()),
             max_new_tokens: self.max_new_tokens,
-            top_k,
+            top_k: Some(top_k),
             trace: true,
             ..Request::default()
         }
