@@ -97,7 +97,7 @@ enum StepInfo<'a> {
         token_id: u32,
         text: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        routing: Option<Vec<Choice<'a>>>,
+        routing: Option<&'a [RoutedToken]>,
     },
     Missing {
         pages: Vec<PageInfo<'a>>,
@@ -108,7 +108,7 @@ enum StepInfo<'a> {
         input_ids: &'a [u32],
         output_ids: &'a [u32],
         #[serde(skip_serializing_if = "Option::is_none")]
-        encoder_routing: Option<Vec<Choice<'a>>>,
+        encoder_routing: Option<&'a [RoutedToken]>,
         passes: usize,
         pages_provided: usize,
         bytes_provided: usize,
@@ -124,14 +124,6 @@ struct PageInfo<'a> {
     offset: u64,
     bytes: usize,
     sha256: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Choice<'a> {
-    module: &'a str,
-    token: usize,
-    experts: &'a [String],
-    weights: &'a [f32],
 }
 
 #[wasm_bindgen]
@@ -214,7 +206,7 @@ impl Engine {
         let session = self.session_mut()?;
         match session.step().map_err(thrown)? {
             Step::Token(token) => {
-                let routing = (!token.routing.is_empty()).then(|| choices(&token.routing));
+                let routing = (!token.routing.is_empty()).then_some(&token.routing[..]);
                 to_js(&StepInfo::Token { token_id: token.id, text: &token.text, routing })
             }
             Step::Missing(pages) => {
@@ -240,7 +232,7 @@ impl Engine {
                     text: session.text(),
                     input_ids: session.input_ids(),
                     output_ids: session.output_ids(),
-                    encoder_routing: (!routing.is_empty()).then(|| choices(routing)),
+                    encoder_routing: (!routing.is_empty()).then_some(routing),
                     passes: work.passes,
                     pages_provided: work.pages_provided,
                     bytes_provided: work.bytes_provided,
@@ -322,18 +314,6 @@ impl<'a> From<&'a ExpertRecord> for ExpertInfo<'a> {
             pages: record.pages.len(),
         }
     }
-}
-
-fn choices(routing: &[RoutedToken]) -> Vec<Choice<'_>> {
-    routing
-        .iter()
-        .map(|RoutedToken { module, token, experts, weights }| Choice {
-            module,
-            token: *token,
-            experts,
-            weights,
-        })
-        .collect()
 }
 
 /// A plain JavaScript value: objects rather than maps, so that it crosses to the page unchanged.

@@ -92,7 +92,7 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_logits: Option<Vec<f32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    routing: Option<Vec<Choice<'a>>>,
+    routing: Option<&'a [RoutedToken]>,
 }
 
 #[derive(Serialize)]
@@ -100,14 +100,6 @@ struct Pages {
     count: usize,
     bytes: usize,
     passes: usize,
-}
-
-#[derive(Serialize)]
-struct Choice<'a> {
-    module: &'a str,
-    token: usize,
-    experts: &'a [String],
-    weights: &'a [f32],
 }
 
 /// Runs the command.
@@ -151,7 +143,7 @@ pub fn run(arguments: &Generate) -> Result<()> {
             device: session.device().name(),
             pages: Pages { count, bytes, passes },
             first_logits,
-            routing: arguments.trace.then(|| routing.iter().map(Choice::from).collect()),
+            routing: arguments.trace.then_some(&routing),
         };
         let json = serde_json::to_string(&report).expect("a report has only numbers, strings and lists");
         return show(&format!("{json}\n"));
@@ -197,12 +189,5 @@ impl Generate {
             stop: self.stop.clone(),
             trace: self.trace,
         })
-    }
-}
-
-impl<'a> From<&'a RoutedToken> for Choice<'a> {
-    fn from(routed: &'a RoutedToken) -> Self {
-        let RoutedToken { module, token, experts, weights } = routed;
-        Choice { module, token: *token, experts, weights }
     }
 }

@@ -1,11 +1,13 @@
 //! Which experts served which token on which layer.
 
+use serde::Serialize;
+
 use super::Session;
 use crate::kernels::ABSENT;
 use crate::router::Routes;
 
 /// The experts that one token was given on one layer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RoutedToken {
     /// The layer's Hugging Face name.
     pub module: String,
