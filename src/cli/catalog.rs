@@ -118,8 +118,8 @@ fn build(arguments: &Build) -> Result<()> {
 /// Describes one expert, and puts its adapter under `output` if it is elsewhere.
 fn add(output: &Path, folder: &Path) -> Result<(ExpertRecord, Expert)> {
     let canonical = |path: &Path| path.canonicalize().map_err(|error| unreadable(path, &error));
+    let id = host::expert_id(folder);
     let (root, folder) = (canonical(output)?, canonical(folder)?);
-    let id = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let adapter = host::read_adapter(&folder)?;
     if adapter.gates.is_empty() {
         let expected = "a trained gate for at least one module: lora_gate.weight";

@@ -41,14 +41,18 @@ pub fn step(session: &mut Session) -> Result<Step> {
 
 /// An expert from a PEFT folder, named after it.
 fn open_adapter(folder: &Path) -> Result<Expert> {
-    let name = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let name = name.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let file = folder.join(peft::WEIGHTS);
     let adapter = read_adapter(folder)?;
     if adapter.gates.is_empty() {
         eprintln!("gander: {}: no trained gate, so this expert is never chosen", folder.display());
     }
-    Ok(Expert::from_adapter(&name, &file.display().to_string(), adapter))
+    Ok(Expert::from_adapter(&expert_id(folder), &file.display().to_string(), adapter))
+}
+
+/// An expert's id: the name of its folder as it was given, not of what a link leads to.
+pub fn expert_id(folder: &Path) -> String {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    absolute.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 /// A PEFT folder's adapter with its gates.
