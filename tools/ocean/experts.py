@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -21,7 +21,9 @@ from .training import Batch, Example
 
 SEED = 2
 RANK, ALPHA = 16, 32
-STEPS, BATCH, RATE = 500, 24, 4e-3
+BATCH = 24
+CYCLES = ((600, 4e-3), (600, 2e-3), (600, 2e-3))  #: steps and highest rate of each cosine
+STEPS = sum(steps for steps, _ in CYCLES)
 TARGETS = ["q", "k", "v", "o", "wi_0", "wi_1", "wo"]
 
 
@@ -46,31 +48,41 @@ def merged_forward(layer: LoraLayer) -> None:
     layer.forward = lambda u: F.linear(u, base.weight + layer.scaling["default"] * (b.weight @ a.weight))
 
 
-def train(kind: str, base: Path, out: Path, steps: int = STEPS) -> dict[str, float]:
-    """Train one expert and save it as PEFT does, the tensors in float16."""
+def train(kind: str, base: Path, out: Path) -> dict:
+    """Train one expert and save it as PEFT does, the tensors in float16. A finished cycle is kept, and not trained again."""
     torch.set_num_threads(1)
     seed = SEED * 1000 + list(KINDS).index(kind)
     torch.manual_seed(seed)
-    rng = random.Random(seed)
     codec = Codec(base)
     model = get_peft_model(t5.load(base), LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, bias="none", task_type="SEQ_2_SEQ_LM"))
     layers = {name: m for name, m in model.named_modules() if isinstance(m, LoraLayer)}
     for layer in layers.values():
         merged_forward(layer)
-    stream = training.batches(lambda: example(codec, kind, rng), BATCH, rng, pool=8)
-
-    def loss_of(batch: Batch, step: int) -> Tensor:
-        vary_strength(layers, rng)
-        return model(input_ids=batch.inputs, attention_mask=batch.mask, labels=batch.labels).loss
-
     trained = [p for p in model.parameters() if p.requires_grad]
-    loss = training.train(trained, loss_of, stream, steps=steps, rate=RATE, warmup=20, decay=0.01, log=lambda t: print(kind, t, flush=True), every=50)
-    for layer in layers.values():
-        layer.scaling["default"] = ALPHA / RANK
-    model.save_pretrained(out)
-    stored = out / "adapter_model.safetensors"
+    loss = float("nan")
+    for number, (steps, rate) in enumerate(CYCLES, 1):
+        kept = out.parent.parent / "cycles" / f"{kind}-{number}"
+        if kept.exists():
+            set_peft_model_state_dict(model, {k: v.float() for k, v in load_file(kept / "adapter_model.safetensors").items()})
+            continue
+        rng = random.Random(f"{seed} {number}")
+        stream = training.batches(lambda: example(codec, kind, rng), BATCH, rng, pool=8)
+
+        def loss_of(batch: Batch, step: int) -> Tensor:
+            vary_strength(layers, rng)
+            return model(input_ids=batch.inputs, attention_mask=batch.mask, labels=batch.labels).loss
+
+        loss = training.train(trained, loss_of, stream, steps=steps, rate=rate, warmup=20, decay=0.01, every=100,
+                              log=lambda t: print(kind, f"cycle {number}", t, flush=True))
+        save(model, kept)
+    save(model, out)
+    return {"cycles": CYCLES, "batch": BATCH, "rank": RANK, "alpha": ALPHA, "seed": seed, "loss": round(loss, 4)}
+
+
+def save(model: PeftModel, folder: Path) -> None:
+    model.save_pretrained(folder)
+    stored = folder / "adapter_model.safetensors"
     save_file({k: v.half().contiguous() for k, v in load_file(stored).items()}, stored, metadata={"format": "pt"})
-    return {"steps": steps, "batch": BATCH, "rank": RANK, "alpha": ALPHA, "rate": RATE, "seed": seed, "loss": round(loss, 4)}
 
 
 class Lora(nn.Module):

@@ -6,7 +6,7 @@ from . import base, evaluate, examples, experts, gates, routing
 from .kinds import KINDS
 from .tokenizer import Codec
 
-COMMAND = "cd tools && python -m ocean --out DIR"
+COMMAND = "cd tools && python -m ocean --out DIR --kinds date,time,phone,money,email,roman"
 
 
 def write(out: Path, kinds: list[str]) -> None:
@@ -25,7 +25,8 @@ def write(out: Path, kinds: list[str]) -> None:
         "share_of_routed_weight": {kind: {k: round(v, 3) for k, v in evaluate.by_part(test["share"][kind]).items()} for kind in kinds},
         "share_of_routed_weight_per_layer": {kind: {k: round(v, 3) for k, v in test["share"][kind].items()} for kind in kinds}, "experts": described}
     (out / "ocean.json").write_text(json.dumps(ocean, indent=1, ensure_ascii=False) + "\n")
-    (out / "REPORT.md").write_text(report(test, kinds))
+    steps = ", ".join(f"{d['id']} {sum(s for s, _ in d['training']['lora']['cycles'])} steps" for d in described)
+    (out / "REPORT.md").write_text(report(test, kinds, steps))
     show(out, kinds)
 
 
@@ -40,7 +41,7 @@ def describe(kind: str, folder: Path, test: dict) -> dict:
         "training": json.loads((folder / "training.json").read_text())}
 
 
-def report(test: dict, kinds: list[str]) -> str:
+def report(test: dict, kinds: list[str], steps: str) -> str:
     def percent(value: float) -> str:
         return "" if value != value else f"{100 * value:.1f}"
 
@@ -59,8 +60,8 @@ def report(test: dict, kinds: list[str]) -> str:
     return f"""# The pilot ocean: how it was made, and what it does
 
 Made by `{COMMAND}`. Seeds: base {base.SEED}, experts {experts.SEED}000 + number of the kind, gates {gates.SEED}000 + number of the kind.
-Base: {base.STEPS} steps of {base.BATCH} lines. Experts: LoRA of rank {experts.RANK}, {experts.STEPS} steps of {experts.BATCH}.
-Gates: {gates.STEPS} steps of {gates.BATCH}.
+Base: {base.STEPS} steps of {base.BATCH} lines. Experts: LoRA of rank {experts.RANK} on every linear layer, {experts.BATCH} lines a step, {steps}.
+Gates: {gates.STEPS} steps of {gates.BATCH} lines. Tensors of experts are float16, as evaluated.
 
 ## Exact match on {test["lines"]} test lines each, in percent
 

@@ -67,7 +67,7 @@ def field_clause(kind: str, rng: random.Random, split: str, tidy: float) -> Line
     """A field of `kind` within a phrase that people would put around it. `tidy`: how often it is in standard form already."""
     value = field(kind, rng, split)
     before, after = fill(rng.choice(SUBJECTS) + rng.choice(KINDS[kind].CONTEXTS), rng).split("{}")
-    if rng.random() < 0.1:
+    if rng.random() < 0.06:
         before, after = rng.choice(("", "", "", strange_word(rng) + " ")), ""
     # A bare number is no number word, so these two have no standard form to recognise.
     messy = value.clean if kind not in ("number", "roman") and rng.random() < tidy else value.messy
@@ -77,7 +77,7 @@ def field_clause(kind: str, rng: random.Random, split: str, tidy: float) -> Line
 def line(kinds: Iterable[str], rng: random.Random, split: str, tidy: float = 0.12) -> Line:
     """One line with a field of each of `kinds`, in that order, and some plain text; kinds may be empty."""
     clauses = [field_clause(kind, rng, split, tidy) for kind in kinds]
-    for _ in range(rng.choice((0, 0, 1) if clauses else (1, 1, 2))):
+    for _ in range(rng.choice((0, 0, 0, 1) if clauses else (1, 1, 2))):
         text = plain_text(rng)
         clauses.insert(rng.randint(0, len(clauses)), [Segment(None, text, text)])
     made: Line = []

@@ -17,5 +17,5 @@ VOCABULARY = [w for w in ONES + TENS + HUNDREDS if len(w) > 1] + [" " + w for w 
 
 
 def sample(rng: random.Random) -> Field:
-    n = rng.choice((rng.randint(2, 40), rng.randint(2, 99), rng.randint(100, 599)))
+    n = rng.choice((rng.randint(2, 40), rng.randint(2, 99), rng.randint(2, 99), rng.randint(100, 399)))
     return Field(str(n), HUNDREDS[n // 100] + TENS[n // 10 % 10] + ONES[n % 10], str(n), atom=n < 10 or n % 10 == 0 and n < 100 or n % 100 == 0)
