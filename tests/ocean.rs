@@ -77,8 +77,8 @@ fn exact(session: &mut Session, set: &str, count: usize, request: impl Fn(&str) 
     lines[..count].iter().filter(right).count() as f64 / count as f64
 }
 
-/// The figures in the catalogue come from the reference in float32; here runs the quantised base. Forty lines of a kind
-/// have a standard error of up to 8 points, so three of these is what chance may do.
+/// The figures in the catalogue come from the reference in float32 over 200 lines; here runs the quantised base. Forty lines
+/// have a standard error of up to 8 points, twenty of up to 11: three of these is what chance may do.
 #[test]
 fn routed_answers_are_as_good_as_the_catalogue_says_and_the_base_alone_is_not() {
     let mut session = session();
@@ -90,19 +90,22 @@ fn routed_answers_are_as_good_as_the_catalogue_says_and_the_base_alone_is_not() 
         let base = exact(&mut session, id, 20, |line| Request { strategy: Strategy::None, ..text(line) });
         assert!(base < 0.2, "{id}: the base alone gets {base}");
         let alone = exact(&mut session, id, 20, |line| Request { include: vec![id.clone()], ..text(line) });
-        assert!(alone > 0.7, "{id}: the expert alone gets {alone}");
+        let promised = expert.evaluation["alone_exact"].as_f64().unwrap();
+        assert!(alone > promised - 0.33, "{id}: the expert alone gets {alone}, promised {promised}");
     }
 }
 
 #[test]
 fn pieces_of_text_add_up_to_the_answer() {
     let mut session = session();
+    let mut ended = 0;
     for (input, _) in eval("mixed").iter().take(10) {
         let answer = answer(&mut session, text(input));
         assert_eq!(answer.pieces.concat(), answer.text, "{input}");
-        assert_eq!(answer.finish, Finish::Eos, "{input}");
         assert!(answer.text.contains(' ') && !answer.text.contains('\u{fffd}'), "{input}: {}", answer.text);
+        ended += (answer.finish == Finish::Eos) as usize;
     }
+    assert!(ended >= 8, "only {ended} of 10 answers end by themselves");
 }
 
 #[test]
