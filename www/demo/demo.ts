@@ -174,7 +174,9 @@ async function showExamples(): Promise<void> {
   const response = await fetch("./ocean/examples.json").catch(() => undefined);
   if (!response?.ok) return;
   const { lines } = (await response.json()) as { lines: { text: string; kinds: string[] }[] };
-  const buttons = lines.slice(0, 8).map(({ text, kinds }) => {
+  const isFirstOfItsKinds = ({ kinds }: { kinds: string[] }, index: number) =>
+    lines.findIndex((other) => `${other.kinds}` === `${kinds}`) === index;
+  const buttons = lines.filter(isFirstOfItsKinds).map(({ text, kinds }) => {
     const button = element("button", { type: "button", disabled: !model, title: kinds.join(", ") }, text);
     button.onclick = () => {
       line.value = text;
