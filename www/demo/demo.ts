@@ -5,7 +5,6 @@ import { byId, element, say } from "./elements.ts";
 import { explain } from "./failures.ts";
 import { Palette } from "./palette.ts";
 import { RoutingView } from "./routing_view.ts";
-import { inWords, sharesOf } from "./shares.ts";
 
 const form = byId<HTMLFormElement>("form");
 const line = byId<HTMLInputElement>("line");
@@ -111,7 +110,7 @@ function showPages({ file, loaded, total }: Progress): void {
   progress.textContent = `The router asks for ${names}: ${size(loaded)} of ${size(total ?? 0)}`;
 }
 
-function summary({ stats, routing = [], finish }: Awaited<ReturnType<Gander["generate"]>>): string {
+function summary({ stats, finish }: Awaited<ReturnType<Gander["generate"]>>): string {
   const speed = (stats.tokens * 1000) / Math.max(stats.milliseconds, 1);
   const parts = [
     `${stats.tokens} tokens in ${(stats.milliseconds / 1000).toFixed(2)} s (${speed.toFixed(0)} per s)`,
@@ -121,8 +120,6 @@ function summary({ stats, routing = [], finish }: Awaited<ReturnType<Gander["gen
     fetched > 0 ? `${fetched} pages of experts fetched, ${size(stats.bytesFetched)}` : "nothing fetched",
   );
   if (finish === "length") parts.push("cut at the longest length");
-  const written = routing.filter((choice) => choice.module.startsWith("decoder"));
-  if (written.length > 0) parts.push(inWords(sharesOf(written), palette.nameOf, 2));
   return `${parts.join("; ")}.`;
 }
 

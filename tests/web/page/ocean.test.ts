@@ -60,3 +60,17 @@ for (const index of [0, 1, 2]) {
     assert.ok(labels.every((label) => /: .+ \d+ %/.test(label ?? "")));
   });
 }
+
+test("on a phone, the layers of a token scroll in their own box and nothing widens the page", async () => {
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.fill("#line", lines[0]?.text ?? "");
+  await page.press("#line", "Enter");
+  await page.waitForFunction(() => /tokens in/.test(document.getElementById("progress")?.textContent ?? ""));
+  await page.locator("#tokens button").first().click();
+  const widths = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    document.querySelector("#layers .scroll")?.scrollWidth ?? 0,
+  ]);
+  assert.equal(widths[0], 390);
+  assert.ok((widths[1] ?? 0) > 390, "the table is wider than a phone, or this tests nothing");
+});
