@@ -45,11 +45,6 @@ impl AdapterPool {
         self.tensors
     }
 
-    /// Device memory that resident pages occupy or could occupy, in bytes.
-    pub fn byte_len(&self) -> usize {
-        self.tensors.floats.byte_len()
-    }
-
     /// Whether a page is resident.
     pub fn contains(&self, page: u32) -> bool {
         self.slot_of[page as usize].is_some()

@@ -103,7 +103,7 @@ pub struct Routes {
     pub pool: Pool,
     /// The choices of all layers, or, untraced, of one layer at a time.
     pub routing: Routing,
-    /// The layers routed so far, in order.
+    /// Where traced, the layers routed so far, in order.
     pub sites: Vec<RoutedSite>,
     /// Keeps every layer's choices, so that they can be read after the pass.
     pub trace: bool,
@@ -122,10 +122,12 @@ impl Routes {
         if !self.enabled {
             return None;
         }
-        let first_row =
-            if self.trace { self.sites.last().map_or(0, |site| site.first_row + site.tokens) } else { 0 };
-        let (module, experts) = (module.to_owned(), router.experts.clone());
-        self.sites.push(RoutedSite { module, experts, first_row, tokens });
+        let mut first_row = 0;
+        if self.trace {
+            first_row = self.sites.last().map_or(0, |site| site.first_row + site.tokens);
+            let (module, experts) = (module.to_owned(), router.experts.clone());
+            self.sites.push(RoutedSite { module, experts, first_row, tokens });
+        }
         Some(Routing {
             choices: self.routing.choices.slice_rows(first_row, tokens),
             weights: self.routing.weights.slice_rows(first_row, tokens),

@@ -19,14 +19,7 @@ pub static GOLDENS: Dir = include_dir!("$CARGO_MANIFEST_DIR/tests/goldens");
 
 /// The bytes of a golden file; `..` in the path goes up.
 pub fn golden(path: &str) -> &'static [u8] {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    let path = parts.join("/");
+    let path = normal(path);
     GOLDENS.get_file(&path).unwrap_or_else(|| panic!("tests/goldens/{path} is missing")).contents()
 }
 
@@ -136,6 +129,7 @@ pub fn expert(path: &str) -> Expert {
     Expert::from_adapter(id, &file, adapter.expect("a PEFT adapter"))
 }
 
+/// The path without its `..`.
 fn normal(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
