@@ -3,12 +3,12 @@
 use crate::device::Device;
 use crate::error::{Error, ErrorCode, Result};
 use crate::kernels::ABSENT;
-use crate::kernels::lora::Pool;
-use crate::tensor::{BufferId, DType};
+use crate::tensor::{BufferId, DType, Tensor};
 
-/// Slots of equal size in one buffer, each for one page, and the table that says which page is where.
+/// One buffer: a table that says where each page begins, then slots of equal size, each for one page.
 pub struct AdapterPool {
-    tensors: Pool,
+    /// (1, pages + slots × slot_floats) of `u32`, as the kernels see it.
+    pub tensor: Tensor,
     slot_floats: usize,
     /// By slot, the page in it.
     slots: Vec<Option<u32>>,
@@ -25,24 +25,21 @@ impl AdapterPool {
     pub fn new(device: &mut Device, page_floats: &[usize], budget_bytes: usize) -> AdapterPool {
         let slot_floats = page_floats.iter().copied().max().unwrap_or(0).max(1);
         let slot_bytes = slot_floats * DType::F32.bytes();
-        // Offsets into the pool are 32-bit, and its last value means absent.
-        let addressable = (ABSENT as usize - 1) / slot_floats;
-        let slot_count = (budget_bytes / slot_bytes).clamp(1, page_floats.len().max(1)).min(addressable);
-        let pages = device.upload(1, page_floats.len(), DType::U32, &vec![ABSENT; page_floats.len()]);
-        let floats = device.alloc(1, slot_count * slot_floats, DType::F32);
+        let pages = page_floats.len();
+        // Places in the pool are 32-bit, and their last value means absent.
+        let addressable = (ABSENT as usize).min(device.largest_buffer() / DType::F32.bytes());
+        let most = addressable.saturating_sub(pages + 1) / slot_floats;
+        let slot_count = (budget_bytes / slot_bytes).clamp(1, pages.max(1)).min(most.max(1));
+        let tensor = device.alloc(1, pages + slot_count * slot_floats, DType::U32);
+        device.write(&Tensor { cols: pages, ..tensor }, &vec![ABSENT; pages]);
         AdapterPool {
-            tensors: Pool { pages, floats },
+            tensor,
             slot_floats,
             slots: vec![None; slot_count],
-            slot_of: vec![None; page_floats.len()],
-            last_wanted: vec![0; page_floats.len()],
+            slot_of: vec![None; pages],
+            last_wanted: vec![0; pages],
             pass: 0,
         }
-    }
-
-    /// The pool as the kernels see it.
-    pub fn tensors(&self) -> Pool {
-        self.tensors
     }
 
     /// Whether a page is resident.
@@ -91,14 +88,11 @@ impl AdapterPool {
                 oldest
             }
         };
-        let start = slot * self.slot_floats;
-        let mut memory = self.tensors.floats;
-        memory.offset += start * DType::F32.bytes();
-        memory.cols = floats.len();
-        device.write(&memory, floats);
+        let start = self.slot_of.len() + slot * self.slot_floats;
+        device.write(&self.words(start, floats.len()), floats);
         self.slots[slot] = Some(page);
         self.slot_of[page as usize] = Some(slot as u32);
-        self.write_table(device, page, start as u32);
+        device.write(&self.words(page as usize, 1), &[start as u32]);
     }
 
     /// Drops every resident page.
@@ -109,33 +103,31 @@ impl AdapterPool {
     }
 
     /// The device memory that the pool occupies.
-    pub fn buffers(&self) -> [BufferId; 2] {
-        [self.tensors.pages.buffer, self.tensors.floats.buffer]
+    pub fn buffer(&self) -> BufferId {
+        self.tensor.buffer
     }
 
     fn evict(&mut self, device: &mut Device, slot: usize) {
         if let Some(page) = self.slots[slot].take() {
             self.slot_of[page as usize] = None;
-            self.write_table(device, page, ABSENT);
+            device.write(&self.words(page as usize, 1), &[ABSENT]);
         }
     }
 
-    fn write_table(&self, device: &mut Device, page: u32, start: u32) {
-        let mut entry = self.tensors.pages;
-        entry.offset += page as usize * DType::U32.bytes();
-        entry.cols = 1;
-        device.write(&entry, &[start]);
+    fn words(&self, first: usize, count: usize) -> Tensor {
+        Tensor { offset: self.tensor.offset + first * DType::U32.bytes(), cols: count, ..self.tensor }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::now;
 
     const PAGE_BYTES: usize = 3 * 4;
 
-    fn table(device: &Device, pool: &AdapterPool) -> Vec<u32> {
-        device.read(&pool.tensors().pages)
+    fn words(device: &mut Device, pool: &AdapterPool) -> Vec<u32> {
+        now(device.read_words(&[pool.tensor])).unwrap().remove(0)
     }
 
     #[test]
@@ -149,8 +141,9 @@ mod tests {
         assert!(pool.touch(&[0]).unwrap().is_empty());
         assert_eq!(pool.touch(&[2]).unwrap(), [2]);
         pool.insert(&mut device, 2, &[3.0; 3]);
-        assert_eq!(table(&device, &pool), [0, ABSENT, 3]);
-        assert_eq!(device.read::<f32>(&pool.tensors().floats), [1.0, 1.0, 1.0, 3.0, 3.0, 3.0]);
+        let [one, three] = [1.0f32, 3.0].map(f32::to_bits);
+        let expected = [3, ABSENT, 6, one, one, one, three, three, three];
+        assert_eq!(words(&mut device, &pool), expected);
     }
 
     #[test]

@@ -1,18 +1,33 @@
 //! Where recordings run. Four verbs: alloc, write, run, read. A device knows nothing of T5.
 
 mod cpu;
+mod gpu;
+
+use std::ops::Range;
 
 pub use cpu::Cpu;
+pub use gpu::{Adapter, Counts, Gpu};
 
-use bytemuck::{AnyBitPattern, NoUninit};
+use bytemuck::NoUninit;
 
-use crate::recording::Dispatch;
+use crate::error::Result;
+use crate::recording::Recording;
 use crate::tensor::{BufferId, DType, Tensor};
 
 /// A processor with memory of its own.
 pub enum Device {
     /// The processor this code runs on.
     Cpu(Cpu),
+    /// A GPU, by WebGPU in a browser, by Vulkan, Metal or DX12 elsewhere.
+    Gpu(Box<Gpu>),
+}
+
+/// A recording that is ready to run on the device that made it so.
+pub struct Plan {
+    /// What it does.
+    pub recording: Recording,
+    /// On a GPU, what it takes besides: made once, so that running makes nothing.
+    bound: gpu::BoundRecording,
 }
 
 impl Device {
@@ -21,10 +36,35 @@ impl Device {
         Device::Cpu(Cpu::default())
     }
 
-    /// The name that users see: `"cpu"`.
+    /// The GPU device, opened and tested.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::open`].
+    pub async fn gpu() -> Result<Self> {
+        Ok(Device::Gpu(Box::new(Gpu::open().await?)))
+    }
+
+    /// The name that users see: `"cpu"` or `"gpu"`.
     pub fn name(&self) -> &'static str {
         match self {
             Device::Cpu(_) => "cpu",
+            Device::Gpu(_) => "gpu",
+        }
+    }
+
+    /// The most bytes that one buffer may have.
+    pub fn largest_buffer(&self) -> usize {
+        match self {
+            Device::Cpu(_) => isize::MAX as usize,
+            Device::Gpu(gpu) => gpu.largest_buffer(),
+        }
+    }
+
+    /// How many steps are worth running before looking at what came of them. Looking costs a GPU as much as a step.
+    pub fn steps_per_look(&self) -> usize {
+        match self {
+            Device::Cpu(_) => 1,
+            Device::Gpu(_) => 8,
         }
     }
 
@@ -33,6 +73,7 @@ impl Device {
         let bytes = rows * cols * dtype.bytes();
         let buffer = match self {
             Device::Cpu(cpu) => cpu.alloc(bytes),
+            Device::Gpu(gpu) => gpu.alloc(bytes),
         };
         Tensor { buffer, offset: 0, rows, cols, dtype }
     }
@@ -41,6 +82,7 @@ impl Device {
     pub fn free(&mut self, buffer: BufferId) {
         match self {
             Device::Cpu(cpu) => cpu.free(buffer),
+            Device::Gpu(gpu) => gpu.free(buffer),
         }
     }
 
@@ -50,6 +92,7 @@ impl Device {
         assert_eq!(bytes.len(), tensor.byte_len(), "write: {tensor:?}");
         match self {
             Device::Cpu(cpu) => cpu.write(tensor, bytes),
+            Device::Gpu(gpu) => gpu.write(tensor, bytes),
         }
     }
 
@@ -60,17 +103,55 @@ impl Device {
         tensor
     }
 
-    /// Runs the dispatches in order.
-    pub fn run(&mut self, dispatches: &[Dispatch]) {
+    /// Makes all that running a recording takes.
+    pub fn prepare(&mut self, recording: Recording) -> Plan {
+        let bound = match self {
+            Device::Cpu(_) => gpu::BoundRecording::default(),
+            Device::Gpu(gpu) => gpu.bind(&recording),
+        };
+        Plan { recording, bound }
+    }
+
+    /// Runs a part of a plan's dispatches in order, `times` times over.
+    pub fn run(&mut self, plan: &Plan, dispatches: Range<usize>, times: usize) {
         match self {
-            Device::Cpu(cpu) => cpu.run(dispatches),
+            Device::Cpu(cpu) => {
+                for _ in 0..times {
+                    cpu.run(&plan.recording.dispatches[dispatches.clone()]);
+                }
+            }
+            Device::Gpu(gpu) => gpu.run(&plan.bound, dispatches, times),
         }
     }
 
-    /// The elements of `tensor`.
-    pub fn read<T: AnyBitPattern + NoUninit>(&self, tensor: &Tensor) -> Vec<T> {
+    /// The bytes of each of `tensors`, once all that was run before is done. All of them in one go: on a GPU, one
+    /// submission and one wait.
+    ///
+    /// # Errors
+    /// On a GPU, [`ErrorCode::DeviceLost`](crate::ErrorCode::DeviceLost) and
+    /// [`ErrorCode::OutOfMemory`](crate::ErrorCode::OutOfMemory).
+    pub async fn read_bytes(&mut self, tensors: &[Tensor]) -> Result<Vec<Vec<u8>>> {
         match self {
-            Device::Cpu(cpu) => bytemuck::cast_slice(cpu.bytes(tensor)).to_vec(),
+            Device::Cpu(cpu) => Ok(tensors.iter().map(|tensor| cpu.bytes(tensor).to_vec()).collect()),
+            Device::Gpu(gpu) => gpu.read(tensors).await,
         }
+    }
+
+    /// The elements of each of `tensors`, as words.
+    ///
+    /// # Errors
+    /// Those of [`Device::read_bytes`].
+    pub async fn read_words(&mut self, tensors: &[Tensor]) -> Result<Vec<Vec<u32>>> {
+        let read = self.read_bytes(tensors).await?;
+        Ok(read.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect())
+    }
+
+    /// The elements of a tensor of floats.
+    ///
+    /// # Errors
+    /// Those of [`Device::read_bytes`].
+    pub async fn read_floats(&mut self, tensor: &Tensor) -> Result<Vec<f32>> {
+        let read = self.read_bytes(std::slice::from_ref(tensor)).await?;
+        Ok(bytemuck::pod_collect_to_vec(&read[0]))
     }
 }

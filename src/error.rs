@@ -37,6 +37,18 @@ pub enum ErrorCode {
     PoolTooSmall,
     /// A weight or an activation is NaN or infinite.
     NotFinite,
+    /// There is no GPU to be had.
+    NoGpu,
+    /// A GPU lacks something that the model or its shaders need.
+    DeviceLimit,
+    /// A GPU refused or failed some work; the message is its driver's.
+    DeviceFailed,
+    /// A GPU computed something wrong.
+    DeviceWrong,
+    /// A GPU went away: unplugged, reset, or taken by the browser.
+    DeviceLost,
+    /// A GPU has no memory left.
+    OutOfMemory,
     /// A call came at a moment when it makes no sense: a step without a start, a start without a base.
     InvalidState,
 }
@@ -59,6 +71,12 @@ impl ErrorCode {
             ErrorCode::PageMismatch => "page-mismatch",
             ErrorCode::PoolTooSmall => "pool-too-small",
             ErrorCode::NotFinite => "not-finite",
+            ErrorCode::NoGpu => "no-gpu",
+            ErrorCode::DeviceLimit => "device-limit",
+            ErrorCode::DeviceFailed => "device-failed",
+            ErrorCode::DeviceWrong => "device-wrong",
+            ErrorCode::DeviceLost => "device-lost",
+            ErrorCode::OutOfMemory => "out-of-memory",
             ErrorCode::InvalidState => "invalid-state",
         }
     }

@@ -3,7 +3,7 @@
 //! A frozen base model, many LoRA adapters that others have trained, and for each of them a gate: one vector for every
 //! linear layer. For every token and layer the gates that fit the layer's input best choose the adapters that serve it
 //! (Muqeeth, Liu, Liu, Raffel: "Learning to Route Among Specialized Experts for Zero-Shot Generalization", ICML 2024).
-//! The formula is in [`kernels::route`] and [`kernels::lora`], the model in [`t5`], and where they meet is [`router`].
+//! The formula is in [`kernels::route`] and [`kernels::linear`], the model in [`t5`], and where they meet is [`router`].
 //!
 //! A [`Session`](session::Session) answers one line at a time and never fetches anything: it names the pages of adapters
 //! that it lacks, and goes on when it has got them.

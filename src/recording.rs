@@ -3,13 +3,15 @@
 //! A model is ordinary code that appends dispatches to a [`Recording`]; a device runs them. So the model is written
 //! once, and its work can be counted, printed, replayed, or run side by side on two devices.
 
-use bytemuck::{NoUninit, Pod};
+use bytemuck::{NoUninit, Pod, Zeroable};
 
 use crate::tensor::{DType, Tensor};
 
 /// How a kernel uses one of its tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
+    /// The [`Control`] words, only read. A dispatch that has them does nothing once they say that the work is halted.
+    Control,
     /// Only read.
     Read,
     /// Written, and possibly read before. WebGPU allows no other use of the same buffer in that dispatch, and
@@ -19,12 +21,61 @@ pub enum Access {
 
 /// One operation: its name, how it uses its tensors, and what it computes.
 pub struct Kernel {
-    /// Stem of `src/kernels/<name>.rs`, and of the shader.
+    /// Stem of `src/kernels/<name>.rs` and of `shaders/<name>.wgsl`.
     pub name: &'static str,
     /// One entry for each tensor of a dispatch.
     pub access: &'static [Access],
     /// The computation on the CPU: the parameters' bytes, and the tensors in the order of `access`.
     pub cpu: fn(&[u8], &mut [Argument]),
+    /// How a GPU computes a dispatch of it.
+    pub gpu: fn(&Dispatch) -> Program,
+}
+
+/// How a GPU computes one dispatch, as plain data.
+///
+/// The shader finds the tensors at bindings 0, 1, … of group 0, in the order of the kernel's `access`, and after them a
+/// uniform struct: for each tensor a `Matrix { offset, rows, cols }`, the offset in words of 32 bits, then the members
+/// of the kernel's parameter struct.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    /// WGSL text.
+    pub source: &'static str,
+    /// The function to start.
+    pub entry: &'static str,
+    /// Values of the shader's `override` constants.
+    pub constants: Vec<(&'static str, f64)>,
+    /// How many workgroups to start.
+    pub workgroups: [u32; 3],
+}
+
+/// What the steps of a generation tell one another on the device, without the host in between: a (1, [`WORDS`]) tensor
+/// of `u32`.
+///
+/// [`WORDS`]: Control::WORDS
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Control {
+    /// Position of the step's token in the decoder: how many tokens are produced so far.
+    pub position: u32,
+    /// Anything but [`Control::GO`] and no dispatch does anything any more.
+    pub halted: u32,
+    /// The position that the first step of this run had.
+    pub first: u32,
+    /// The decoder's input: the token produced last, or the start token.
+    pub token: u32,
+}
+
+impl Control {
+    /// Number of words.
+    pub const WORDS: usize = size_of::<Control>() / 4;
+    /// Not halted.
+    pub const GO: u32 = 0;
+    /// Halted: an end token, or as many tokens as were asked for.
+    pub const FINISHED: u32 = 1;
+    /// Halted: the step wanted an absent page. Nothing of it was kept.
+    pub const MISSED: u32 = 2;
+    /// Halted: a logit is NaN or infinite.
+    pub const NOT_FINITE: u32 = 3;
 }
 
 /// A kernel with everything it needs to run.
@@ -35,6 +86,13 @@ pub struct Dispatch {
     pub params: Vec<u8>,
     /// The tensors, in the order of the kernel's `access`.
     pub tensors: Vec<Tensor>,
+}
+
+impl Dispatch {
+    /// The parameter struct.
+    pub fn params<P: Pod>(&self) -> P {
+        bytemuck::pod_read_unaligned(&self.params)
+    }
 }
 
 /// A point in a recording at which a tensor holds something with a name, for tests and for looking inside.
@@ -114,5 +172,10 @@ impl<'a> Argument<'a> {
             Bytes::Read(_) => panic!("a kernel writes to a tensor that its access list says is only read"),
             Bytes::Write(bytes) => bytemuck::cast_slice_mut(bytes),
         }
+    }
+
+    /// The control words, of an argument that is them.
+    pub fn control(&self) -> Control {
+        self.as_slice::<Control>()[0]
     }
 }

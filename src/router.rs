@@ -1,72 +1,105 @@
-//! Where PHATGOOSE meets T5: a linear layer with a router before it and experts beside it.
+//! Where PHATGOOSE meets T5: linear layers with a router before them and experts beside them.
 
 use crate::device::Device;
-use crate::kernels::lora::{self, Pool};
-use crate::kernels::matmul::{self, Output, Weight};
-use crate::kernels::route::{self, Entry, LAYER_NORM_EPSILON, Routing};
+use crate::kernels::input::Input;
+use crate::kernels::linear::{self, Output};
+use crate::kernels::route::{self, Choices, Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON};
+use crate::kernels::weight::Weight;
+use crate::quant::BLOCK;
 use crate::recording::Recording;
 use crate::tensor::{BufferId, DType, Tensor};
 
-/// A linear layer of a T5 block: the frozen weight, and the experts that adapt it.
-pub struct RoutedLinear {
-    /// Its Hugging Face name: `encoder.block.0.layer.0.SelfAttention.q`.
-    pub module: String,
-    /// W (d_out, d_in).
+/// Linear layers of a T5 that share an input: q, k and v; wi_0 and wi_1; the keys and values of all cross-attention.
+/// Each is frozen, is routed by itself, and has experts of its own.
+pub struct RoutedLinears {
+    /// Their Hugging Face names: `encoder.block.0.layer.0.SelfAttention.q`, …
+    pub modules: Vec<String>,
+    /// Their weights W (d_out, d_in), one after another, all of the same height.
     pub weight: Weight,
-    /// The gates of the experts here, if any expert adapts this layer.
+    /// The gates of the experts here, if any expert adapts one of these layers.
     pub router: Option<Router>,
 }
 
-impl RoutedLinear {
-    /// Appends `y = W u + Σ_z w_z s_z B_z A_z u` (or `y += …`), experts and weights chosen for every token.
+impl RoutedLinears {
+    /// Appends `y = W u + Σ_z w_z s_z B_z A_z u` (or `y += …`), experts and weights chosen for every token and layer.
     ///
-    /// * `u`: (tokens, d_in), the layer's input, raw
-    /// * `y`: (tokens, d_out)
+    /// * `input`: u (tokens, d_in), the layers' input, raw
+    /// * `y`: (tokens, Σ d_out)
     pub fn record(
         &self,
         recording: &mut Recording,
-        u: Tensor,
+        input: Input,
         output: Output,
         y: Tensor,
         routes: &mut Routes,
     ) {
-        matmul::record(recording, u, &self.weight, 1.0, output, y);
-        if let Some(router) = &self.router
-            && let Some(routing) = routes.reserve(&self.module, router, u.rows)
-        {
-            let Router { gates, table, .. } = *router;
-            route::record(recording, u, gates, table, routes.allowed, routing, routes.wanted);
-            lora::record(recording, u, routing, table, routes.pool, y);
+        let control = routes.control;
+        let mut deltas = None;
+        if let Some(router) = self.router.as_ref().filter(|_| routes.enabled) {
+            let (choices, found) = routes.reserve(self, router, input.tokens());
+            route::record(
+                recording,
+                control,
+                input,
+                &router.gates,
+                routes.pool,
+                routes.flags,
+                choices,
+                found,
+            );
+            deltas = Some((found, routes.pool));
         }
+        linear::record(recording, control, input, &self.weight, 1.0, deltas, output, y);
     }
 }
 
-/// The gates of one linear layer, and where the LoRA of each of its experts is.
+/// The gates of layers that share an input, and where the LoRA of each of their experts is.
 pub struct Router {
-    /// (experts here, d_in): `LN(v_z) / sqrt(d_in)`.
-    gates: Tensor,
-    /// (experts here, [`Entry::WORDS`]).
-    table: Tensor,
-    /// Which expert each row is, among all that are loaded; ascending.
-    pub experts: Vec<u32>,
+    /// In the device's memory.
+    pub gates: Gates,
+    /// For each layer, which expert each of its gates belongs to, among all that are loaded; ascending.
+    pub experts: Vec<Vec<u32>>,
 }
 
+/// One expert on one layer, with its raw gate vector (d_in).
+pub type GatedEntry<'a> = (Entry, &'a [f32]);
+
 impl Router {
-    /// A router over the given experts, in the order of their indices: each with its raw gate vector (d_in).
-    pub fn upload(device: &mut Device, experts: &[(Entry, &[f32])]) -> Router {
-        let d_in = experts[0].1.len();
-        let gates: Vec<f32> = experts.iter().flat_map(|(_, gate)| normalise_gate(gate)).collect();
-        let entries: Vec<Entry> = experts.iter().map(|(entry, _)| *entry).collect();
-        Router {
-            gates: device.upload(experts.len(), d_in, DType::F32, &gates),
-            table: device.upload(experts.len(), Entry::WORDS, DType::U32, &entries),
-            experts: entries.iter().map(|entry| entry.expert).collect(),
+    /// A router over the given experts: for each layer, in the order of the experts' indices.
+    pub fn upload(device: &mut Device, d_in: usize, sites: &[Vec<GatedEntry>]) -> Router {
+        let stride = d_in.next_multiple_of(BLOCK);
+        let mut vectors: Vec<f32> = Vec::new();
+        let mut table: Vec<u32> = Vec::new();
+        let mut first = 0;
+        for site in sites {
+            table.extend([first, site.len() as u32]);
+            first += site.len() as u32;
         }
+        for (entry, gate) in sites.iter().flatten() {
+            table.extend(bytemuck::cast_slice::<Entry, u32>(&[*entry]));
+            vectors.extend(normalise_gate(gate));
+            vectors.resize(vectors.len().next_multiple_of(stride), 0.0);
+        }
+        let gates = Gates {
+            vectors: device.upload(first as usize, stride, DType::F32, &vectors),
+            table: device.upload(1, table.len(), DType::U32, &table),
+            sites: sites.len(),
+            most_experts: sites.iter().map(Vec::len).max().unwrap_or(0),
+            max_rank: sites.iter().flatten().map(|(entry, _)| entry.rank as usize).max().unwrap_or(0),
+        };
+        let experts = sites.iter().map(|site| site.iter().map(|(entry, _)| entry.expert).collect()).collect();
+        Router { gates, experts }
     }
 
     /// The device memory that this router occupies.
     pub fn buffers(&self) -> [BufferId; 2] {
-        [self.gates.buffer, self.table.buffer]
+        [self.gates.vectors.buffer, self.gates.table.buffer]
+    }
+
+    /// Words that its deltas take for each token.
+    pub fn delta_words(&self, top_k: usize) -> usize {
+        let Gates { sites, max_rank, most_experts, .. } = self.gates;
+        sites * (top_k * (2 + max_rank) + most_experts)
     }
 }
 
@@ -80,14 +113,14 @@ pub fn normalise_gate(gate: &[f32]) -> Vec<f32> {
     gate.iter().map(|v| ((*v as f64 - mean) * scale) as f32).collect()
 }
 
-/// One routed layer of a recording, and which rows of the routing tensors are its own.
+/// One routed layer of a recording, and which rows of the choices are its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutedSite {
     /// The layer's Hugging Face name.
     pub module: String,
-    /// Which expert each row of the layer's table is.
+    /// Which expert each of the layer's gates belongs to.
     pub experts: Vec<u32>,
-    /// First row in the routing tensors.
+    /// First row in the choices of a step.
     pub first_row: usize,
     /// Tokens routed here.
     pub tokens: usize,
@@ -95,42 +128,49 @@ pub struct RoutedSite {
 
 /// What all routed layers of a recording share: the experts allowed, the adapters' memory, and where choices go.
 pub struct Routes {
-    /// (1, experts) of `u32`.
-    pub allowed: Tensor,
-    /// (1, pages) of `u32`.
-    pub wanted: Tensor,
-    /// The adapters.
-    pub pool: Pool,
-    /// The choices of all layers, or, untraced, of one layer at a time.
-    pub routing: Routing,
+    /// The generation's control words.
+    pub control: Tensor,
+    /// Which experts may be chosen, and which pages were wanted.
+    pub flags: Flags,
+    /// The adapters, as [`route::record`] has them.
+    pub pool: Tensor,
+    /// (rows, 2 k) of `u32`: the choices of all layers, or, untraced, of a few layers at a time.
+    pub choices: Tensor,
+    /// Where traced, rows of the choices that one step fills; 0 where every step uses the same.
+    pub rows_per_step: usize,
+    /// Memory for the deltas of a few layers at a time.
+    pub deltas: Tensor,
     /// Where traced, the layers routed so far, in order.
     pub sites: Vec<RoutedSite>,
     /// Keeps every layer's choices, so that they can be read after the pass.
     pub trace: bool,
     /// Routes at all. Without, the base alone computes.
     pub enabled: bool,
+    /// The first row that no layer has yet.
+    pub next_row: usize,
 }
 
 impl Routes {
     /// The device memory that belongs to this recording alone.
-    pub fn buffers(&self) -> [BufferId; 4] {
-        [self.allowed, self.wanted, self.routing.choices, self.routing.weights].map(|tensor| tensor.buffer)
+    pub fn buffers(&self) -> [BufferId; 3] {
+        [self.flags.tensor, self.choices, self.deltas].map(|tensor| tensor.buffer)
     }
 
-    /// Rows for the routing of `tokens` tokens on one layer; none where routing is off.
-    fn reserve(&mut self, module: &str, router: &Router, tokens: usize) -> Option<Routing> {
-        if !self.enabled {
-            return None;
-        }
-        let mut first_row = 0;
+    /// Where the routing of `tokens` tokens goes.
+    fn reserve(&mut self, linears: &RoutedLinears, router: &Router, tokens: usize) -> (Choices, Deltas) {
+        let first_row = self.next_row;
         if self.trace {
-            first_row = self.sites.last().map_or(0, |site| site.first_row + site.tokens);
-            let (module, experts) = (module.to_owned(), router.experts.clone());
-            self.sites.push(RoutedSite { module, experts, first_row, tokens });
+            for (site, (module, experts)) in linears.modules.iter().zip(&router.experts).enumerate() {
+                let first_row = first_row + site * tokens;
+                let (module, experts) = (module.clone(), experts.clone());
+                self.sites.push(RoutedSite { module, experts, first_row, tokens });
+            }
+            // A layer that no expert adapts is not routed, though it has rows.
+            self.sites.retain(|site| !site.experts.is_empty());
+            self.next_row += linears.modules.len() * tokens;
         }
-        Some(Routing {
-            choices: self.routing.choices.slice_rows(first_row, tokens),
-            weights: self.routing.weights.slice_rows(first_row, tokens),
-        })
+        let choices = Choices { tensor: self.choices, first_row, rows_per_step: self.rows_per_step };
+        let top_k = self.choices.cols / 2;
+        (choices, Deltas::within(self.deltas, &router.gates, tokens, top_k))
     }
 }

@@ -16,15 +16,18 @@ mod trace;
 pub use request::{Request, Strategy};
 pub use trace::RoutedToken;
 
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use crate::adapter_pool::AdapterPool;
 use crate::base::Base;
 use crate::catalog::RouterDefaults;
-use crate::device::Device;
+use crate::device::{Device, Plan};
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, Page};
-use crate::recording::Recording;
+use crate::recording::{Control, Recording};
 use crate::router::Routes;
-use crate::sampling::Sampler;
 use crate::stop::StopFilter;
 use crate::t5::T5;
 use crate::tensor::Tensor;
@@ -59,12 +62,19 @@ struct Generation {
     input_ids: Vec<u32>,
     output_ids: Vec<u32>,
     request: Request,
+    /// By expert, 1 if it may be chosen.
+    allowed: Vec<u32>,
     workspace: Workspace,
-    encoder: (Recording, Routes),
-    decoder: (Recording, Routes),
+    encoder: (Plan, Routes),
+    decoder: (Plan, Routes),
     encoded: bool,
     encoder_routing: Vec<RoutedToken>,
-    sampler: Sampler,
+    /// How many tokens the device has produced; it may be ahead of the answer.
+    produced: usize,
+    /// The tokens that it is ahead by, with their routing.
+    ahead: VecDeque<(u32, Vec<RoutedToken>)>,
+    /// How many steps the next run makes before the host looks.
+    steps: usize,
     stream: StreamDecoder,
     stop: StopFilter,
     text: String,
@@ -128,10 +138,14 @@ pub struct Token {
 }
 
 impl Session {
-    /// A session over a base model.
+    /// A session over a base model, on the CPU.
     pub fn new(base: Base) -> Result<Session> {
+        Session::on(Device::cpu(), base)
+    }
+
+    /// A session over a base model.
+    pub fn on(mut device: Device, base: Base) -> Result<Session> {
         let Base { checkpoint, tokenizer } = base;
-        let mut device = Device::cpu();
         let fingerprint = checkpoint.fingerprint();
         let model = T5::upload(&mut device, checkpoint)?;
         let pool = AdapterPool::new(&mut device, &[], 0);
@@ -196,25 +210,37 @@ impl Session {
         self.cancel();
         let allowed = request.allowed(&self.experts)?;
         let input_ids = request.check(&self.model.config, self.tokenizer.as_ref())?;
-        let tokens = input_ids.len();
-        let workspace =
-            Workspace::alloc(&mut self.device, &self.model.config, tokens, request.max_new_tokens);
+        let config = &self.model.config;
+        let (tokens, start) = (input_ids.len(), config.decoder_start_token_id);
+        let workspace = Workspace::alloc(&mut self.device, config, tokens, request.max_new_tokens);
         self.device.write(&workspace.ids, &input_ids);
+        let mut seen = vec![0u32; workspace.seen.len()];
+        seen[start as usize / 32] |= 1 << (start % 32);
+        self.device.write(&workspace.seen, &seen);
 
-        let mut encoder = (Recording::default(), self.routes(&request, &allowed, tokens));
-        self.model.record_encoder(&mut encoder.0, &workspace, &mut encoder.1);
-        let mut decoder = (Recording::default(), self.routes(&request, &allowed, 1));
-        self.model.record_decoder_step(&mut decoder.0, &workspace.for_one_token(), &mut decoder.1);
+        let mut recording = Recording::default();
+        let mut routes = self.routes(&request, &allowed, &workspace, tokens, 1);
+        self.model.record_encoder(&mut recording, &workspace, &mut routes);
+        let encoder = (self.device.prepare(recording), routes);
+        let mut recording = Recording::default();
+        let steps = self.device.steps_per_look();
+        let mut routes = self.routes(&request, &allowed, &workspace, 1, steps);
+        let one_token = workspace.for_one_token();
+        self.model.record_decoder_step(&mut recording, &one_token, &mut routes, &request.sampling);
+        let decoder = (self.device.prepare(recording), routes);
 
         self.generation = Some(Generation {
             input_ids,
             output_ids: Vec::new(),
+            allowed,
             workspace,
             encoder,
             decoder,
             encoded: false,
             encoder_routing: Vec::new(),
-            sampler: Sampler::new(request.sampling.clone()),
+            produced: 0,
+            ahead: VecDeque::new(),
+            steps: 1,
             stream: StreamDecoder::new(),
             stop: StopFilter::new(request.stop.clone()),
             text: String::new(),
@@ -225,16 +251,26 @@ impl Session {
         Ok(())
     }
 
+    /// Goes on by one token, as far as the resident pages allow. For a device that answers at once: the CPU, and
+    /// natively any. In a browser, a GPU does not; see [`Session::next_step`].
+    ///
+    /// # Errors
+    /// Those of [`Session::next_step`].
+    pub fn step(&mut self) -> Result<Step> {
+        now(self.next_step())
+    }
+
     /// Goes on by one token, as far as the resident pages allow.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidState`] before [`Session::start`]; [`ErrorCode::PoolTooSmall`]; [`ErrorCode::NotFinite`] if
-    /// the model computes NaN or infinity. After an error the answer is dropped and the session is ready to start anew.
-    pub fn step(&mut self) -> Result<Step> {
+    /// the model computes NaN or infinity; those of [`Device::read_bytes`]. After an error the answer is dropped and
+    /// the session is ready to start anew.
+    pub async fn next_step(&mut self) -> Result<Step> {
         let Some(mut generation) = self.generation.take() else {
             return Err(Error::new(ErrorCode::InvalidState, "step", "no answer was started", "start first"));
         };
-        let step = self.advance(&mut generation);
+        let step = self.advance(&mut generation).await;
         match step {
             Ok(_) => self.generation = Some(generation),
             Err(_) => self.free(generation),
@@ -242,71 +278,113 @@ impl Session {
         step
     }
 
-    fn advance(&mut self, generation: &mut Generation) -> Result<Step> {
+    async fn advance(&mut self, generation: &mut Generation) -> Result<Step> {
         if let Some(finish) = generation.finish {
             return Ok(Step::Done(finish));
         }
         if !generation.encoded {
-            let missing = self.pass(&generation.encoder, &mut generation.work)?;
+            let missing = self.encode(generation).await?;
             if !missing.is_empty() {
                 return Ok(Step::Missing(missing));
             }
             generation.encoded = true;
-            generation.encoder_routing = self.read_trace(&generation.encoder.1, 0);
         }
-        let position = generation.output_ids.len();
-        let start = self.model.config.decoder_start_token_id;
-        let previous = generation.output_ids.last().copied().unwrap_or(start);
-        let workspace = &generation.workspace;
-        self.device.write(&Tensor { cols: 1, ..workspace.ids }, &[previous]);
-        self.device.write(&workspace.position, &[position as u32]);
-        let missing = self.pass(&generation.decoder, &mut generation.work)?;
-        if !missing.is_empty() {
-            return Ok(Step::Missing(missing));
+        if generation.ahead.is_empty() {
+            let missing = self.decode(generation).await?;
+            if generation.ahead.is_empty() {
+                return Ok(Step::Missing(missing));
+            }
         }
-        let id = self.next_token(generation, start)?;
-        let routing = self.read_trace(&generation.decoder.1, position);
+        let (id, routing) = generation.ahead.pop_front().expect("a run that misses nothing produces a token");
         let text = self.accept(generation, id)?;
         Ok(Step::Token(Token { id, text, routing }))
     }
 
-    /// Runs a recording once and returns the pages that it wanted and that are absent.
-    fn pass(&mut self, (recording, routes): &(Recording, Routes), work: &mut Work) -> Result<Vec<u32>> {
-        work.passes += 1;
-        self.device.write(&routes.wanted, &vec![0u32; routes.wanted.len()]);
-        match &mut self.observer {
-            None => self.device.run(&recording.dispatches),
-            Some(observer) => {
-                let mut done = 0;
-                for mark in &recording.marks {
-                    self.device.run(&recording.dispatches[done..mark.after]);
-                    observer(&mark.name, &self.device.read(&mark.tensor));
-                    done = mark.after;
-                }
-                self.device.run(&recording.dispatches[done..]);
-            }
+    /// Runs the encoder and returns the pages that it wanted and that are absent.
+    async fn encode(&mut self, generation: &mut Generation) -> Result<Vec<u32>> {
+        let (plan, routes) = &generation.encoder;
+        generation.work.passes += 1;
+        let start = self.model.config.decoder_start_token_id;
+        let control = Control { token: start, ..Control::default() };
+        self.device.write(&generation.workspace.control, bytemuck::cast_slice::<Control, u32>(&[control]));
+        self.reset(&routes.flags, &generation.allowed);
+        self.run(plan, 1).await?;
+        let [flags, choices] = &self.device.read_words(&[routes.flags.tensor, traced(routes)]).await?[..]
+        else {
+            unreachable!("two tensors were read")
+        };
+        let missing = self.harvest(routes, flags, control)?;
+        if missing.is_empty() {
+            generation.encoder_routing = self.routed_tokens(routes, choices, 0, 0);
         }
-        let wanted: Vec<u32> = self.device.read(&routes.wanted);
-        let wanted: Vec<u32> = (0..self.page_count()).filter(|page| wanted[*page as usize] != 0).collect();
-        self.pool.touch(&wanted)
+        Ok(missing)
     }
 
-    fn next_token(&mut self, generation: &mut Generation, start: u32) -> Result<u32> {
-        let [best, finite] = self.device.read::<u32>(&generation.workspace.result)[..] else {
-            unreachable!("the result is two numbers")
+    /// Runs decoder steps, puts the tokens they produce behind those `ahead`, and returns the pages that the last of
+    /// them wanted and that are absent.
+    async fn decode(&mut self, generation: &mut Generation) -> Result<Vec<u32>> {
+        let Generation { workspace, decoder: (plan, routes), produced, .. } = generation;
+        let first = *produced;
+        let token = match generation.output_ids.last() {
+            Some(last) => *last,
+            None => self.model.config.decoder_start_token_id,
         };
-        if finite == 0 {
-            let place = format!("logits of output token {}", generation.output_ids.len());
+        let steps = if self.observer.is_some() { 1 } else { generation.steps };
+        generation.steps = (2 * steps).min(self.device.steps_per_look());
+        let control = Control { position: first as u32, first: first as u32, token, ..Control::default() };
+        self.device.write(&workspace.control, bytemuck::cast_slice::<Control, u32>(&[control]));
+        self.reset(&routes.flags, &generation.allowed);
+        self.run(plan, steps).await?;
+        let count = steps.min(workspace.produced.len() - first);
+        let new = Tensor { offset: workspace.produced.offset + 4 * first, cols: count, ..workspace.produced };
+        let tensors = [workspace.control, new, routes.flags.tensor, traced(routes)];
+        let [control, new, flags, choices] = &self.device.read_words(&tensors).await?[..] else {
+            unreachable!("four tensors were read")
+        };
+        let control: Control = bytemuck::cast_slice(control)[0];
+        let committed = control.position as usize - first;
+        for (step, token) in new[..committed].iter().enumerate() {
+            let routing = self.routed_tokens(routes, choices, step, first + step);
+            generation.ahead.push_back((*token, routing));
+        }
+        *produced += committed;
+        generation.work.passes += committed;
+        if control.halted == Control::NOT_FINITE {
+            let place = format!("logits of output token {}", first + committed);
             let expected = "finite numbers: the weights, or an adapter's, are damaged or overflow";
             return Err(Error::new(ErrorCode::NotFinite, place, "NaN or infinity", expected));
         }
-        if generation.request.sampling.is_argmax() {
-            return Ok(best);
+        generation.work.passes += (control.halted == Control::MISSED) as usize;
+        self.harvest(routes, flags, control)
+    }
+
+    /// Runs a plan; where somebody observes, with a stop at each named value.
+    async fn run(&mut self, plan: &Plan, times: usize) -> Result<()> {
+        let end = plan.recording.dispatches.len();
+        let Some(mut observer) = self.observer.take() else {
+            self.device.run(plan, 0..end, times);
+            return Ok(());
+        };
+        let mut done = 0;
+        for mark in &plan.recording.marks {
+            self.device.run(plan, done..mark.after, 1);
+            observer(&mark.name, &self.device.read_floats(&mark.tensor).await?);
+            done = mark.after;
         }
-        let mut logits: Vec<f32> = self.device.read(&generation.workspace.logits);
-        let mut previous = vec![start];
-        previous.extend(&generation.output_ids);
-        Ok(generation.sampler.draw(&mut logits, &previous))
+        self.device.run(plan, done..end, 1);
+        self.observer = Some(observer);
+        Ok(())
+    }
+
+    /// From the flags of a run, the pages that its last step wanted and that are absent. `control` is what the run left.
+    fn harvest(&mut self, routes: &Routes, flags: &[u32], control: Control) -> Result<Vec<u32>> {
+        let missed = flags[0] != 0;
+        // Where nothing was missed, all that the run wanted was resident at once; it only tells the pool what is in use.
+        let since = if missed { control.position } else { control.first };
+        let wanted = flags[1 + routes.flags.experts..].iter().enumerate();
+        let wanted: Vec<u32> =
+            wanted.filter(|(_, last)| **last > since).map(|(page, _)| page as u32).collect();
+        self.pool.touch(&wanted)
     }
 
     /// Takes a token into the answer and returns the text that is certain with it.
@@ -388,11 +466,15 @@ impl Session {
         self.generation.as_ref().map(|generation| generation.text.as_str())
     }
 
-    /// The logits (vocabulary) behind the last token.
-    pub fn logits(&self) -> Vec<f32> {
-        self.generation
-            .as_ref()
-            .map_or(Vec::new(), |generation| self.device.read(&generation.workspace.logits))
+    /// The logits (vocabulary) behind the last token that was computed: the first token's while it is the only one.
+    ///
+    /// # Errors
+    /// Those of [`Device::read_bytes`].
+    pub fn logits(&mut self) -> Result<Vec<f32>> {
+        match &self.generation {
+            Some(generation) => now(self.device.read_floats(&generation.workspace.logits)),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Where traced, the experts that served the input's tokens, once the first token is out: those of the encoder by
@@ -404,5 +486,19 @@ impl Session {
     /// What the answer took so far.
     pub fn work(&self) -> Work {
         self.generation.as_ref().map_or(Work::default(), |generation| generation.work)
+    }
+}
+
+/// The choices of a recording that traces; no rows of one that does not.
+fn traced(routes: &Routes) -> Tensor {
+    if routes.trace { routes.choices } else { Tensor { rows: 0, ..routes.choices } }
+}
+
+/// The value of a future that has nothing to wait for.
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("this device does not answer at once: await the step"),
     }
 }

@@ -6,12 +6,15 @@ use crate::config::{Config, FeedForward};
 use crate::device::Device;
 use crate::error::{Error, ErrorCode, Result};
 use crate::formats::Checkpoint;
-use crate::kernels::attention::{self, Span};
-use crate::kernels::matmul::{self, Output, Weight};
-use crate::kernels::{activation, argmax, embed, kv_append, rms_norm};
+use crate::kernels::attention::{self, Columns};
+use crate::kernels::input::Input;
+use crate::kernels::linear::{self, Output};
+use crate::kernels::weight::Weight;
+use crate::kernels::{attention_step, embed, next_token, rms_norm};
 use crate::quant::Matrix;
 use crate::recording::Recording;
-use crate::router::{RoutedLinear, Routes};
+use crate::router::{RoutedLinears, Routes};
+use crate::sampling::Sampling;
 use crate::tensor::{DType, Tensor};
 use crate::workspace::Workspace;
 
@@ -25,6 +28,8 @@ pub struct T5 {
     head: Weight,
     encoder: Stack,
     decoder: Stack,
+    /// The keys and values that every decoder block takes from the encoder's output: k and v of block 0, of block 1, …
+    cross_kv: RoutedLinears,
 }
 
 /// Blocks of the same kind, one after another.
@@ -36,27 +41,29 @@ struct Stack {
 }
 
 struct Block {
-    self_attention: Attention,
+    self_attention: SelfAttention,
     /// In the decoder.
-    cross_attention: Option<Attention>,
+    cross_attention: Option<CrossAttention>,
     feed_forward: FeedForwardLayer,
 }
 
-struct Attention {
+struct SelfAttention {
     norm: Tensor,
-    q: RoutedLinear,
-    k: RoutedLinear,
-    v: RoutedLinear,
-    o: RoutedLinear,
+    qkv: RoutedLinears,
+    o: RoutedLinears,
+}
+
+struct CrossAttention {
+    norm: Tensor,
+    q: RoutedLinears,
+    o: RoutedLinears,
 }
 
 struct FeedForwardLayer {
     norm: Tensor,
-    /// `wi`, or `wi_0` of the gated form.
-    wi: RoutedLinear,
-    /// `wi_1` of the gated form.
-    wi_1: Option<RoutedLinear>,
-    wo: RoutedLinear,
+    /// `wi`, or `wi_0` and `wi_1` of the gated form.
+    wi: RoutedLinears,
+    wo: RoutedLinears,
 }
 
 impl T5 {
@@ -72,97 +79,97 @@ impl T5 {
         };
         let encoder = loader.stack("encoder", config.num_layers)?;
         let decoder = loader.stack("decoder", config.num_decoder_layers)?;
-        Ok(T5 { config, embedding, head, encoder, decoder })
+        let cross_kv = loader.linears(
+            (0..config.num_decoder_layers)
+                .flat_map(|block| {
+                    ["k", "v"].map(|name| format!("decoder.block.{block}.layer.1.EncDecAttention.{name}"))
+                })
+                .collect(),
+        )?;
+        Ok(T5 { config, embedding, head, encoder, decoder, cross_kv })
     }
 
-    /// Every linear layer that can carry experts, encoder first, in the order of computation.
-    pub fn linears(&mut self) -> impl Iterator<Item = &mut RoutedLinear> {
-        self.encoder.blocks.iter_mut().chain(&mut self.decoder.blocks).flat_map(|block| {
-            let Block { self_attention, cross_attention, feed_forward } = block;
-            let attentions = std::iter::once(self_attention).chain(cross_attention);
-            let FeedForwardLayer { wi, wi_1, wo, .. } = feed_forward;
-            attentions
-                .flat_map(|Attention { q, k, v, o, .. }| [q, k, v, o])
-                .chain([wi])
-                .chain(wi_1)
-                .chain([wo])
-        })
+    /// All linear layers that can carry experts, those that share an input together.
+    pub fn linears(&mut self) -> impl Iterator<Item = &mut RoutedLinears> {
+        let blocks = self.encoder.blocks.iter_mut().chain(&mut self.decoder.blocks);
+        blocks
+            .flat_map(|block| {
+                let Block { self_attention, cross_attention, feed_forward } = block;
+                let SelfAttention { qkv, o, .. } = self_attention;
+                let cross = cross_attention.iter_mut().flat_map(|CrossAttention { q, o, .. }| [q, o]);
+                [qkv, o].into_iter().chain(cross).chain([&mut feed_forward.wi, &mut feed_forward.wo])
+            })
+            .chain([&mut self.cross_kv])
     }
 
     /// Appends the encoder, and the keys and values that the decoder's cross-attention takes from its output.
     ///
     /// Reads `workspace.ids` (1, tokens); writes `workspace.encoded` and `workspace.cross`.
     pub fn record_encoder(&self, recording: &mut Recording, workspace: &Workspace, routes: &mut Routes) {
-        let Workspace { x, u, q, k, v, attended, origin, .. } = *workspace;
-        embed::record(recording, workspace.ids, &self.embedding, x);
+        let Workspace { control, x, qkv, attended, encoded, .. } = *workspace;
+        let (heads, epsilon) = (self.config.num_heads, self.config.layer_norm_epsilon);
+        let inner = attended.cols;
+        let columns = |column| Columns { tensor: qkv, column };
+        embed::record(recording, control, workspace.ids, &self.embedding, x);
         for (index, block) in self.encoder.blocks.iter().enumerate() {
-            let layer = &block.self_attention;
-            rms_norm::record(recording, x, layer.norm, self.config.layer_norm_epsilon, u);
-            layer.q.record(recording, u, Output::Store, q, routes);
-            layer.k.record(recording, u, Output::Store, k, routes);
-            layer.v.record(recording, u, Output::Store, v, routes);
-            let (bias, heads) = (self.encoder.position_bias, self.config.num_heads);
-            attention::record(recording, q, k, v, bias, origin, heads, Span::All, attended);
-            layer.o.record(recording, attended, Output::Add, x, routes);
+            let SelfAttention { norm, qkv: qkv_linears, o } = &block.self_attention;
+            let u = Input::Norm { x, weight: *norm, epsilon };
+            qkv_linears.record(recording, u, Output::Store, qkv, routes);
+            let (q, k, v) = (columns(0), columns(inner), columns(2 * inner));
+            attention::record(recording, control, q, k, v, self.encoder.position_bias, heads, attended);
+            o.record(recording, Input::Plain(attended), Output::Add, x, routes);
             self.record_feed_forward(recording, &block.feed_forward, workspace, routes);
             recording.mark(format!("encoder.block.{index}.output"), x);
         }
-        let encoded = workspace.encoded;
-        rms_norm::record(recording, x, self.encoder.final_norm, self.config.layer_norm_epsilon, encoded);
+        rms_norm::record(recording, control, x, self.encoder.final_norm, epsilon, encoded);
         recording.mark("encoder.final", encoded);
-        // Keys and values are routed once per encoder token and decoder block, then kept for all steps.
-        for (block, cache) in self.decoder.blocks.iter().zip(&workspace.cross) {
-            let Some(layer) = &block.cross_attention else { continue };
-            layer.k.record(recording, encoded, Output::Store, cache.k, routes);
-            layer.v.record(recording, encoded, Output::Store, cache.v, routes);
-        }
+        // Routed once for every encoder token and decoder block, then kept for all steps.
+        self.cross_kv.record(recording, Input::Plain(encoded), Output::Store, workspace.cross, routes);
     }
 
-    /// Appends one decoder step: from the token in `workspace.ids` (1, 1) at `workspace.position` to
-    /// `workspace.logits` and `workspace.result`. Running it again at the same position gives the same again.
-    pub fn record_decoder_step(&self, recording: &mut Recording, workspace: &Workspace, routes: &mut Routes) {
-        let Workspace { x, u, q, k, v, attended, position, .. } = *workspace;
+    /// Appends one decoder step: from the token in `workspace.control` to the next, which takes its place. Running it
+    /// again goes on by one more token.
+    pub fn record_decoder_step(
+        &self,
+        recording: &mut Recording,
+        workspace: &Workspace,
+        routes: &mut Routes,
+        rules: &Sampling,
+    ) {
+        let Workspace { control, x, qkv, attended, cross, .. } = *workspace;
         let (heads, epsilon) = (self.config.num_heads, self.config.layer_norm_epsilon);
-        embed::record(recording, workspace.ids, &self.embedding, x);
-        let caches = workspace.past.iter().zip(&workspace.cross);
-        for (index, (block, (past, cross))) in self.decoder.blocks.iter().zip(caches).enumerate() {
-            let layer = &block.self_attention;
-            rms_norm::record(recording, x, layer.norm, epsilon, u);
-            layer.q.record(recording, u, Output::Store, q, routes);
-            layer.k.record(recording, u, Output::Store, k, routes);
-            layer.v.record(recording, u, Output::Store, v, routes);
-            kv_append::record(recording, k, position, past.k);
-            kv_append::record(recording, v, position, past.v);
+        let inner = attended.cols;
+        let token = workspace.decoder_token();
+        embed::record(recording, control, token, &self.embedding, x);
+        for (index, (block, past)) in self.decoder.blocks.iter().zip(&workspace.past).enumerate() {
+            let SelfAttention { norm, qkv: qkv_linears, o } = &block.self_attention;
+            let u = Input::Norm { x, weight: *norm, epsilon };
+            qkv_linears.record(recording, u, Output::Store, qkv, routes);
             let bias = self.decoder.position_bias;
-            attention::record(recording, q, past.k, past.v, bias, position, heads, Span::Past, attended);
-            layer.o.record(recording, attended, Output::Add, x, routes);
-            if let Some(layer) = &block.cross_attention {
-                rms_norm::record(recording, x, layer.norm, epsilon, u);
-                layer.q.record(recording, u, Output::Store, q, routes);
+            attention_step::record(recording, control, qkv, bias, heads, *past, attended);
+            o.record(recording, Input::Plain(attended), Output::Add, x, routes);
+            if let Some(CrossAttention { norm, q: q_linear, o }) = &block.cross_attention {
+                let u = Input::Norm { x, weight: *norm, epsilon };
+                let q = Tensor { cols: inner, ..qkv };
+                q_linear.record(recording, u, Output::Store, q, routes);
+                let q = Columns { tensor: q, column: 0 };
+                let [k, v] = [2 * index, 2 * index + 1].map(|n| Columns { tensor: cross, column: n * inner });
                 let no_bias = bias.slice_rows(0, 0);
-                attention::record(
-                    recording,
-                    q,
-                    cross.k,
-                    cross.v,
-                    no_bias,
-                    position,
-                    heads,
-                    Span::All,
-                    attended,
-                );
-                layer.o.record(recording, attended, Output::Add, x, routes);
+                attention::record(recording, control, q, k, v, no_bias, heads, attended);
+                o.record(recording, Input::Plain(attended), Output::Add, x, routes);
             }
             self.record_feed_forward(recording, &block.feed_forward, workspace, routes);
             recording.mark(format!("decoder.block.{index}.output"), x);
         }
-        rms_norm::record(recording, x, self.decoder.final_norm, epsilon, u);
-        recording.mark("decoder.final", u);
+        let Workspace { last, logits, ends, seen, produced, .. } = *workspace;
+        rms_norm::record(recording, control, x, self.decoder.final_norm, epsilon, last);
+        recording.mark("decoder.final", last);
         let scale =
             if self.config.scale_decoder_outputs { (self.config.d_model as f32).powf(-0.5) } else { 1.0 };
-        matmul::record(recording, u, &self.head, scale, Output::Store, workspace.logits);
-        recording.mark("logits", workspace.logits);
-        argmax::record(recording, workspace.logits, workspace.result);
+        let u = Input::Plain(last);
+        linear::record(recording, control, u, &self.head, scale, None, Output::Store, logits);
+        recording.mark("logits", logits);
+        next_token::record(recording, control, logits, ends, routes.flags.tensor, seen, produced, rules);
     }
 
     /// `x += wo(act(wi u))`, `u = norm(x)`.
@@ -173,14 +180,14 @@ impl T5 {
         workspace: &Workspace,
         routes: &mut Routes,
     ) {
-        let Workspace { x, u, hidden, gated, .. } = *workspace;
-        rms_norm::record(recording, x, layer.norm, self.config.layer_norm_epsilon, u);
+        let Workspace { x, hidden, .. } = *workspace;
+        let u = Input::Norm { x, weight: layer.norm, epsilon: self.config.layer_norm_epsilon };
         layer.wi.record(recording, u, Output::Store, hidden, routes);
-        if let Some(wi_1) = &layer.wi_1 {
-            wi_1.record(recording, u, Output::Store, gated, routes);
-        }
-        activation::record(recording, self.config.feed_forward, hidden, gated);
-        layer.wo.record(recording, hidden, Output::Add, x, routes);
+        let activated = match self.config.feed_forward {
+            FeedForward::Relu => Input::Relu(hidden),
+            FeedForward::GatedGelu => Input::GatedGelu(hidden),
+        };
+        layer.wo.record(recording, activated, Output::Add, x, routes);
     }
 }
 
@@ -209,31 +216,43 @@ impl Loader<'_> {
         Ok(self.device.upload(matrix.rows, matrix.cols, DType::F32, &matrix.to_f32()))
     }
 
-    fn linear(&mut self, module: String) -> Result<RoutedLinear> {
-        let matrix = self.take(&format!("{module}.weight"))?;
-        Ok(RoutedLinear { weight: Weight::upload(self.device, &matrix), module, router: None })
+    /// Layers that share an input.
+    fn linears(&mut self, modules: Vec<String>) -> Result<RoutedLinears> {
+        let matrices: Vec<Matrix> =
+            modules.iter().map(|module| self.take(&format!("{module}.weight"))).collect::<Result<_>>()?;
+        let matrices: Vec<&Matrix> = matrices.iter().collect();
+        Ok(RoutedLinears { weight: Weight::upload_joined(self.device, &matrices), modules, router: None })
     }
 
-    fn attention(&mut self, layer: &str, name: &str) -> Result<Attention> {
-        Ok(Attention {
-            norm: self.norm(format!("{layer}.layer_norm.weight"))?,
-            q: self.linear(format!("{layer}.{name}.q"))?,
-            k: self.linear(format!("{layer}.{name}.k"))?,
-            v: self.linear(format!("{layer}.{name}.v"))?,
-            o: self.linear(format!("{layer}.{name}.o"))?,
-        })
+    /// The layers `names` of a block's part.
+    fn linears_of(&mut self, part: &str, names: &[&str]) -> Result<RoutedLinears> {
+        self.linears(names.iter().map(|name| format!("{part}.{name}")).collect())
     }
 
-    fn feed_forward(&mut self, layer: &str) -> Result<FeedForwardLayer> {
-        let norm = self.norm(format!("{layer}.layer_norm.weight"))?;
-        let linear = format!("{layer}.DenseReluDense");
-        let (wi, wi_1) = match self.config.feed_forward {
-            FeedForward::Relu => (self.linear(format!("{linear}.wi"))?, None),
-            FeedForward::GatedGelu => {
-                (self.linear(format!("{linear}.wi_0"))?, Some(self.linear(format!("{linear}.wi_1"))?))
-            }
+    fn block(&mut self, block: &str, is_decoder: bool) -> Result<Block> {
+        let part = format!("{block}.layer.0.SelfAttention");
+        let self_attention = SelfAttention {
+            norm: self.norm(format!("{block}.layer.0.layer_norm.weight"))?,
+            qkv: self.linears_of(&part, &["q", "k", "v"])?,
+            o: self.linears_of(&part, &["o"])?,
         };
-        Ok(FeedForwardLayer { norm, wi, wi_1, wo: self.linear(format!("{linear}.wo"))? })
+        let part = format!("{block}.layer.1.EncDecAttention");
+        let cross_attention = match is_decoder {
+            true => Some(CrossAttention {
+                norm: self.norm(format!("{block}.layer.1.layer_norm.weight"))?,
+                q: self.linears_of(&part, &["q"])?,
+                o: self.linears_of(&part, &["o"])?,
+            }),
+            false => None,
+        };
+        let layer = format!("{block}.layer.{}", 1 + is_decoder as usize);
+        let part = format!("{layer}.DenseReluDense");
+        let feed_forward = FeedForwardLayer {
+            norm: self.norm(format!("{layer}.layer_norm.weight"))?,
+            wi: self.linears_of(&part, self.config.feed_forward.inputs())?,
+            wo: self.linears_of(&part, &["wo"])?,
+        };
+        Ok(Block { self_attention, cross_attention, feed_forward })
     }
 
     fn stack(&mut self, name: &str, block_count: usize) -> Result<Stack> {
@@ -243,17 +262,7 @@ impl Loader<'_> {
         let reach = reach(self.config) as usize;
         let position_bias = self.device.upload(2 * reach + 1, self.config.num_heads, DType::F32, &bias);
         let blocks = (0..block_count)
-            .map(|index| {
-                let block = format!("{name}.block.{index}");
-                let self_attention = self.attention(&format!("{block}.layer.0"), "SelfAttention")?;
-                let cross_attention = match name {
-                    "decoder" => Some(self.attention(&format!("{block}.layer.1"), "EncDecAttention")?),
-                    _ => None,
-                };
-                let last = 1 + cross_attention.is_some() as usize;
-                let feed_forward = self.feed_forward(&format!("{block}.layer.{last}"))?;
-                Ok(Block { self_attention, cross_attention, feed_forward })
-            })
+            .map(|index| self.block(&format!("{name}.block.{index}"), name == "decoder"))
             .collect::<Result<_>>()?;
         let final_norm = self.norm(format!("{name}.final_layer_norm.weight"))?;
         Ok(Stack { position_bias, blocks, final_norm })

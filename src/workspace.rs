@@ -1,82 +1,67 @@
 //! Every activation of one generation and its key-value caches, allocated before the first token.
 
-use crate::config::Config;
+use crate::config::{Config, FeedForward};
 use crate::device::Device;
+use crate::recording::Control;
 use crate::tensor::{BufferId, DType, Tensor};
-
-/// Keys and values of one decoder block.
-#[derive(Debug, Clone, Copy)]
-pub struct KvCache {
-    /// (positions, inner)
-    pub k: Tensor,
-    /// (positions, inner)
-    pub v: Tensor,
-}
 
 /// The tensors that recordings work in. `tokens` is the number of input tokens for the encoder and 1 for a decoder
 /// step, which reuses the encoder's memory.
 pub struct Workspace {
-    /// (1, tokens) of `u32`: the tokens to embed
+    /// (1, [`Control::WORDS`]) of `u32`: what the steps tell one another
+    pub control: Tensor,
+    /// (1, tokens) of `u32`: the input
     pub ids: Tensor,
-    /// (1, 1) of `u32`: the position that the decoder's token has
-    pub position: Tensor,
-    /// (1, 1) of `u32`: always 0, the position of the encoder's first token
-    pub origin: Tensor,
     /// (tokens, d_model): the residual stream
     pub x: Tensor,
-    /// (tokens, d_model): the normalised input of a layer
-    pub u: Tensor,
-    /// (tokens, inner)
-    pub q: Tensor,
-    /// (tokens, inner)
-    pub k: Tensor,
-    /// (tokens, inner)
-    pub v: Tensor,
+    /// (tokens, 3 inner): query, key and value side by side
+    pub qkv: Tensor,
     /// (tokens, inner): what attention returns
     pub attended: Tensor,
-    /// (tokens, d_ff)
+    /// (tokens, d_ff), or (tokens, 2 d_ff) of the gated form: what comes out of `wi`
     pub hidden: Tensor,
-    /// (tokens, d_ff): the second factor of the gated form
-    pub gated: Tensor,
     /// (input tokens, d_model): the encoder's final output
     pub encoded: Tensor,
-    /// For each decoder block, (input tokens, inner)
-    pub cross: Vec<KvCache>,
-    /// For each decoder block, (new tokens, inner)
-    pub past: Vec<KvCache>,
+    /// (input tokens, blocks × 2 inner): for each decoder block, keys and values of the encoder's output
+    pub cross: Tensor,
+    /// For each decoder block, (new tokens, 2 inner): keys and values of the answer so far
+    pub past: Vec<Tensor>,
+    /// (1, d_model): the decoder's final output
+    pub last: Tensor,
     /// (1, vocabulary)
     pub logits: Tensor,
-    /// (1, 2) of `u32`: the most likely token, and whether the logits are finite
-    pub result: Tensor,
+    /// (1, n) of `u32`: the tokens that end an answer
+    pub ends: Tensor,
+    /// (1, vocabulary / 32) of `u32`: a bit for each token that the decoder was given
+    pub seen: Tensor,
+    /// (1, new tokens) of `u32`: the answer
+    pub produced: Tensor,
 }
 
 impl Workspace {
     /// Memory for `input_tokens` tokens in and `new_tokens` out, in the shape of the encoder.
     pub fn alloc(device: &mut Device, config: &Config, input_tokens: usize, new_tokens: usize) -> Workspace {
         let inner = config.num_heads * config.d_kv;
-        let mut floats = |rows, cols| device.alloc(rows, cols, DType::F32);
-        let mut caches = |positions| {
-            let cache = |_| KvCache { k: floats(positions, inner), v: floats(positions, inner) };
-            (0..config.num_decoder_layers).map(cache).collect()
+        let width = match config.feed_forward {
+            FeedForward::Relu => config.d_ff,
+            FeedForward::GatedGelu => 2 * config.d_ff,
         };
-        let (cross, past) = (caches(input_tokens), caches(new_tokens));
+        let mut floats = |rows, cols| device.alloc(rows, cols, DType::F32);
         Workspace {
             x: floats(input_tokens, config.d_model),
-            u: floats(input_tokens, config.d_model),
-            q: floats(input_tokens, inner),
-            k: floats(input_tokens, inner),
-            v: floats(input_tokens, inner),
+            qkv: floats(input_tokens, 3 * inner),
             attended: floats(input_tokens, inner),
-            hidden: floats(input_tokens, config.d_ff),
-            gated: floats(input_tokens, config.d_ff),
+            hidden: floats(input_tokens, width),
             encoded: floats(input_tokens, config.d_model),
-            cross,
-            past,
+            cross: floats(input_tokens, config.num_decoder_layers * 2 * inner),
+            past: (0..config.num_decoder_layers).map(|_| floats(new_tokens, 2 * inner)).collect(),
+            last: floats(1, config.d_model),
             logits: floats(1, config.vocab_size),
+            control: device.alloc(1, Control::WORDS, DType::U32),
             ids: device.alloc(1, input_tokens, DType::U32),
-            position: device.alloc(1, 1, DType::U32),
-            origin: device.alloc(1, 1, DType::U32),
-            result: device.alloc(1, 2, DType::U32),
+            ends: device.upload(1, config.eos_token_ids.len(), DType::U32, &config.eos_token_ids),
+            seen: device.alloc(1, config.vocab_size.div_ceil(32), DType::U32),
+            produced: device.alloc(1, new_tokens, DType::U32),
         }
     }
 
@@ -84,42 +69,40 @@ impl Workspace {
     pub fn for_one_token(&self) -> Workspace {
         let row = |tensor: &Tensor| tensor.slice_rows(0, 1);
         Workspace {
-            ids: Tensor { cols: 1, ..self.ids },
             x: row(&self.x),
-            u: row(&self.u),
-            q: row(&self.q),
-            k: row(&self.k),
-            v: row(&self.v),
+            qkv: row(&self.qkv),
             attended: row(&self.attended),
             hidden: row(&self.hidden),
-            gated: row(&self.gated),
-            cross: self.cross.clone(),
             past: self.past.clone(),
             ..*self
         }
     }
 
+    /// (1, 1) of `u32`: the decoder's input, among the control words.
+    pub fn decoder_token(&self) -> Tensor {
+        let offset = std::mem::offset_of!(Control, token);
+        Tensor { offset, cols: 1, ..self.control }
+    }
+
     /// The device memory that this workspace occupies.
     pub fn buffers(&self) -> impl Iterator<Item = BufferId> {
-        let caches = self.cross.iter().chain(&self.past).flat_map(|cache| [cache.k, cache.v]);
         [
+            self.control,
             self.ids,
-            self.position,
-            self.origin,
             self.x,
-            self.u,
-            self.q,
-            self.k,
-            self.v,
+            self.qkv,
             self.attended,
             self.hidden,
-            self.gated,
             self.encoded,
+            self.cross,
+            self.last,
             self.logits,
-            self.result,
+            self.ends,
+            self.seen,
+            self.produced,
         ]
         .into_iter()
-        .chain(caches)
+        .chain(self.past.iter().copied())
         .map(|tensor| tensor.buffer)
     }
 }

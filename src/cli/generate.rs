@@ -121,7 +121,7 @@ pub fn run(arguments: &Generate) -> Result<()> {
         match host::step(&mut session)? {
             Step::Token(token) => {
                 if session.output_ids().len() == 1 {
-                    first_logits = arguments.logits.then(|| session.logits());
+                    first_logits = arguments.logits.then(|| session.logits()).transpose()?;
                     routing.extend_from_slice(session.encoder_routing());
                 }
                 routing.extend(token.routing);

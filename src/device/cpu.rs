@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::recording::{Access, Argument, Dispatch};
+use crate::recording::{Access, Argument, Control, Dispatch};
 use crate::tensor::{BufferId, Tensor};
 
 /// Memory of the CPU device. Words of 64 bits, so that every element type is aligned.
@@ -51,8 +51,18 @@ impl Cpu {
     /// Runs the dispatches in order.
     pub fn run(&mut self, dispatches: &[Dispatch]) {
         for dispatch in dispatches {
-            self.run_one(dispatch);
+            if !self.is_halted(dispatch) {
+                self.run_one(dispatch);
+            }
         }
+    }
+
+    fn is_halted(&self, dispatch: &Dispatch) -> bool {
+        let mut uses = dispatch.tensors.iter().zip(dispatch.kernel.access);
+        let control = uses.find(|(_, access)| **access == Access::Control);
+        control.is_some_and(|(tensor, _)| {
+            bytemuck::cast_slice::<u8, Control>(self.bytes(tensor))[0].halted != Control::GO
+        })
     }
 
     fn run_one(&mut self, dispatch: &Dispatch) {
@@ -66,7 +76,7 @@ impl Cpu {
         let mut outputs = written.iter_mut();
         let mut arguments: Vec<Argument> = uses()
             .map(|(tensor, access)| match access {
-                Access::Read => Argument::read(tensor, self.bytes(tensor)),
+                Access::Control | Access::Read => Argument::read(tensor, self.bytes(tensor)),
                 Access::Write => {
                     let (_, buffer) = outputs.next().expect("one taken buffer for each written tensor");
                     Argument::write(tensor, &mut bytemuck::cast_slice_mut(buffer)[range(tensor)])

@@ -2,110 +2,136 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernels::dot;
-use crate::recording::{Access, Argument, Kernel, Recording};
+use crate::kernels::{dot, softmax};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
 use crate::tensor::Tensor;
 
-/// `out[i] = Σ_j softmax_j(q_i · k_j + bias[j − i]) v_j`, head by head.
+/// `out[i] = Σ_j softmax_j(q_i · k_j + bias[j − i]) v_j` over all j, head by head: the encoder, with bias, and
+/// cross-attention, without.
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
-    access: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
+    access: &[Access::Control, Access::Read, Access::Read, Access::Read, Access::Write],
     cpu,
+    gpu,
 };
 
-/// Which keys a query sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Span {
-    /// All of them: the encoder, with bias, and cross-attention, without.
-    All,
-    /// Those up to its own position: the decoder.
-    Past,
+/// Queries, keys or values among the columns of a tensor: (rows, inner) from column `column` on, inner = heads × d_kv.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns {
+    /// The tensor.
+    pub tensor: Tensor,
+    /// The first column.
+    pub column: usize,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     heads: u32,
-    past_only: u32,
+    q: u32,
+    k: u32,
+    v: u32,
 }
 
 /// Appends attention.
 ///
-/// * `q`: (queries, inner), inner = heads × d_kv
-/// * `k`, `v`: (keys, inner)
+/// * `q`: (queries, inner)
+/// * `k`, `v`: (keys, inner), columns of the same tensor
 /// * `bias`: (2 reach + 1, heads): row `reach + clamp(j − i, −reach, reach)` for query position i and key position j;
 ///   no rows where there is no bias
-/// * `position`: (1, 1) of `u32`: the position of the first query; the first key is at 0
 /// * `out`: (queries, inner)
-#[expect(clippy::too_many_arguments, reason = "the six tensors are the formula's own")]
+#[expect(clippy::too_many_arguments, reason = "the tensors are the formula's own")]
 pub fn record(
     recording: &mut Recording,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    control: Tensor,
+    q: Columns,
+    k: Columns,
+    v: Columns,
     bias: Tensor,
-    position: Tensor,
     heads: usize,
-    span: Span,
     out: Tensor,
 ) {
     assert!(
-        q.cols == k.cols
-            && k == Tensor { buffer: k.buffer, offset: k.offset, ..v }
-            && q.cols.is_multiple_of(heads),
-        "attention: {q:?} {k:?} {v:?}"
+        k.tensor == v.tensor && out.rows == q.tensor.rows && out.cols.is_multiple_of(heads),
+        "{q:?} {k:?}"
     );
-    assert!(out.rows == q.rows && out.cols == q.cols, "attention: {q:?} {out:?}");
-    let params = Params { heads: heads as u32, past_only: (span == Span::Past) as u32 };
-    recording.push(&KERNEL, &params, &[q, k, v, bias, position, out]);
+    let params = Params { heads: heads as u32, q: q.column as u32, k: k.column as u32, v: v.column as u32 };
+    recording.push(&KERNEL, &params, &[control, q.tensor, k.tensor, bias, out]);
 }
 
 fn cpu(params: &[u8], arguments: &mut [Argument]) {
     let params: &Params = bytemuck::from_bytes(params);
-    let [q, k, v, bias, position, out] = arguments else { unreachable!("access list") };
-    let heads = params.heads as usize;
-    let (inner, key_count, reach) = (q.cols, k.rows, bias.rows / 2);
-    let d_kv = inner / heads;
-    let first = position.as_slice::<u32>()[0] as usize;
-    let (queries, keys, values) = (q.as_slice::<f32>(), k.as_slice::<f32>(), v.as_slice::<f32>());
-    let bias = bias.as_slice::<f32>();
-    let out = out.as_mut_slice::<f32>();
+    let [_, q, keys, bias, out] = arguments else { unreachable!("access list") };
+    let inner = out.cols;
+    let (queries, q_cols) = (q.as_slice::<f32>(), q.cols);
+    let key_count = keys.rows;
+    let keys = KeysAndValues {
+        floats: keys.as_slice(),
+        cols: keys.cols,
+        k: params.k as usize,
+        v: params.v as usize,
+    };
     let mut scores = vec![0.0f32; key_count];
-    for (row, (query, out)) in queries.chunks_exact(inner).zip(out.chunks_exact_mut(inner)).enumerate() {
-        let at = first + row;
-        let visible = if params.past_only != 0 { at + 1 } else { key_count };
-        for head in 0..heads {
-            let lanes = head * d_kv..(head + 1) * d_kv;
-            let scores = &mut scores[..visible];
-            for (j, score) in scores.iter_mut().enumerate() {
-                // Not divided by sqrt(d_kv): T5's initialisation accounts for it.
-                *score = dot(&query[lanes.clone()], &keys[j * inner..][lanes.clone()]);
-                if !bias.is_empty() {
-                    let distance = (j as isize - at as isize).clamp(-(reach as isize), reach as isize);
-                    *score += bias[(reach as isize + distance) as usize * heads + head];
-                }
+    for (at, out) in out.as_mut_slice::<f32>().chunks_exact_mut(inner).enumerate() {
+        let query = &queries[at * q_cols + params.q as usize..][..inner];
+        attend(query, at, &keys, bias, params.heads as usize, &mut scores, out);
+    }
+}
+
+/// Rows of keys and values.
+pub(crate) struct KeysAndValues<'a> {
+    pub floats: &'a [f32],
+    pub cols: usize,
+    /// First column of the keys.
+    pub k: usize,
+    /// First column of the values.
+    pub v: usize,
+}
+
+/// One query, at position `at`, over as many keys as `scores` has room for.
+pub(crate) fn attend(
+    query: &[f32],
+    at: usize,
+    keys: &KeysAndValues,
+    bias: &Argument,
+    heads: usize,
+    scores: &mut [f32],
+    out: &mut [f32],
+) {
+    let d_kv = query.len() / heads;
+    let reach = (bias.rows / 2) as isize;
+    let bias = bias.as_slice::<f32>();
+    for head in 0..heads {
+        let lanes = head * d_kv..(head + 1) * d_kv;
+        for (j, score) in scores.iter_mut().enumerate() {
+            // Not divided by sqrt(d_kv): T5's initialisation accounts for it.
+            *score = dot(&query[lanes.clone()], &keys.floats[j * keys.cols + keys.k..][lanes.clone()]);
+            if !bias.is_empty() {
+                let distance = (j as isize - at as isize).clamp(-reach, reach);
+                *score += bias[(reach + distance) as usize * heads + head];
             }
-            softmax(scores);
-            let out = &mut out[lanes.clone()];
-            out.fill(0.0);
-            for (j, probability) in scores.iter().enumerate() {
-                for (out, value) in out.iter_mut().zip(&values[j * inner..][lanes.clone()]) {
-                    *out += probability * value;
-                }
+        }
+        softmax(scores);
+        let out = &mut out[lanes.clone()];
+        out.fill(0.0);
+        for (j, probability) in scores.iter().enumerate() {
+            for (out, value) in out.iter_mut().zip(&keys.floats[j * keys.cols + keys.v..][lanes.clone()]) {
+                *out += probability * value;
             }
         }
     }
 }
 
-/// `x = exp(x − max x) / Σ exp(x − max x)`, in place.
-pub(crate) fn softmax(x: &mut [f32]) {
-    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for x in x.iter_mut() {
-        *x = (*x - max).exp();
-        sum += *x;
-    }
-    for x in x.iter_mut() {
-        *x /= sum;
+fn gpu(dispatch: &Dispatch) -> Program {
+    let params: Params = dispatch.params();
+    Program {
+        source: concat!(
+            include_str!("../../shaders/common/matrix.wgsl"),
+            include_str!("../../shaders/common/attend.wgsl"),
+            include_str!("../../shaders/attention.wgsl")
+        ),
+        entry: "attention",
+        constants: Vec::new(),
+        workgroups: [params.heads, dispatch.tensors[4].rows as u32, 1],
     }
 }

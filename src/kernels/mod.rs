@@ -2,16 +2,21 @@
 //!
 //! One file each, the stem also names the shader: the parameters, the function that appends the kernel to a
 //! [`Recording`](crate::recording::Recording), and what it computes, in plain loops that read like the formula.
+//!
+//! They are as large as a GPU wants them: a decoder layer is fourteen dispatches, since each costs some microseconds
+//! whatever it computes. Layers that share an input are one product, and a norm or a non-linearity before a product
+//! belongs to it.
 
-pub mod activation;
-pub mod argmax;
 pub mod attention;
+pub mod attention_step;
 pub mod embed;
-pub mod kv_append;
-pub mod lora;
-pub mod matmul;
+pub mod input;
+pub mod linear;
+pub mod next_token;
 pub mod rms_norm;
 pub mod route;
+pub mod sigmoid_gate;
+pub mod weight;
 
 /// In a table of indices: there is none. No expert in this slot, no memory behind this page.
 pub const ABSENT: u32 = u32::MAX;
@@ -29,4 +34,17 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     sums.iter().sum::<f32>() + tail
+}
+
+/// `x = exp(x − max x) / Σ exp(x − max x)`, in place.
+pub(crate) fn softmax(x: &mut [f32]) {
+    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for x in x.iter_mut() {
+        *x = (*x - max).exp();
+        sum += *x;
+    }
+    for x in x.iter_mut() {
+        *x /= sum;
+    }
 }

@@ -2,12 +2,16 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::recording::{Access, Argument, Kernel, Recording};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
 use crate::tensor::Tensor;
 
 /// `y = x / sqrt(mean(x²) + epsilon) · weight`, over each row: no mean is subtracted and there is no bias.
-pub static KERNEL: Kernel =
-    Kernel { name: "rms_norm", access: &[Access::Read, Access::Read, Access::Write], cpu };
+pub static KERNEL: Kernel = Kernel {
+    name: "rms_norm",
+    access: &[Access::Control, Access::Read, Access::Read, Access::Write],
+    cpu,
+    gpu,
+};
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -20,24 +24,48 @@ struct Params {
 /// * `x`: (tokens, d)
 /// * `weight`: (1, d)
 /// * `y`: (tokens, d)
-pub fn record(recording: &mut Recording, x: Tensor, weight: Tensor, epsilon: f32, y: Tensor) {
+pub fn record(
+    recording: &mut Recording,
+    control: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    epsilon: f32,
+    y: Tensor,
+) {
     assert!(
         x.cols == weight.cols && x.rows == y.rows && x.cols == y.cols,
         "rms_norm: {x:?} {weight:?} {y:?}"
     );
-    recording.push(&KERNEL, &Params { epsilon }, &[x, weight, y]);
+    recording.push(&KERNEL, &Params { epsilon }, &[control, x, weight, y]);
 }
 
 fn cpu(params: &[u8], arguments: &mut [Argument]) {
     let params: &Params = bytemuck::from_bytes(params);
-    let [x, weight, y] = arguments else { unreachable!("access list") };
+    let [_, x, weight, y] = arguments else { unreachable!("access list") };
     let dim = x.cols;
-    let weight = weight.as_slice::<f32>();
     for (x, y) in x.as_slice::<f32>().chunks_exact(dim).zip(y.as_mut_slice::<f32>().chunks_exact_mut(dim)) {
-        let mean_square = x.iter().map(|v| v * v).sum::<f32>() / dim as f32;
-        let scale = 1.0 / (mean_square + params.epsilon).sqrt();
-        for ((y, x), weight) in y.iter_mut().zip(x).zip(weight) {
-            *y = x * scale * weight;
-        }
+        normalise(x, weight.as_slice(), params.epsilon, y);
+    }
+}
+
+/// One row.
+pub(crate) fn normalise(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) {
+    let mean_square = x.iter().map(|v| v * v).sum::<f32>() / x.len() as f32;
+    let scale = 1.0 / (mean_square + epsilon).sqrt();
+    for ((y, x), weight) in y.iter_mut().zip(x).zip(weight) {
+        *y = x * scale * weight;
+    }
+}
+
+fn gpu(dispatch: &Dispatch) -> Program {
+    Program {
+        source: concat!(
+            include_str!("../../shaders/common/matrix.wgsl"),
+            include_str!("../../shaders/common/workgroup_sum.wgsl"),
+            include_str!("../../shaders/rms_norm.wgsl")
+        ),
+        entry: "rms_norm",
+        constants: Vec::new(),
+        workgroups: [dispatch.tensors[1].rows as u32, 1, 1],
     }
 }

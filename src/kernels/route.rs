@@ -1,16 +1,18 @@
-//! The choice of experts, for every token.
+//! The choice of experts for every token, and the inner half of what they add.
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernels::attention::softmax;
-use crate::kernels::{ABSENT, dot};
-use crate::recording::{Access, Argument, Kernel, Recording};
+use crate::kernels::input::{self, Input};
+use crate::kernels::{ABSENT, dot, softmax};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
 use crate::tensor::{DType, Tensor};
 
-/// The `k` experts whose gates fit a token best, and their weights.
+/// The `k` experts whose gates fit a token best, their weights, and `t_z = w_z s_z A_z u` for each.
 pub static KERNEL: Kernel = Kernel {
     name: "route",
     access: &[
+        Access::Control,
+        Access::Read,
         Access::Read,
         Access::Read,
         Access::Read,
@@ -20,12 +22,13 @@ pub static KERNEL: Kernel = Kernel {
         Access::Write,
     ],
     cpu,
+    gpu,
 };
 
 /// Epsilon of the layer norms of a token's input and of a gate, inside the square root.
 pub const LAYER_NORM_EPSILON: f32 = 1e-5;
 
-/// What the route and LoRA kernels know of one expert on one layer.
+/// What the router knows of one expert on one layer.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub struct Entry {
@@ -44,93 +47,231 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Columns of a table of entries, as a tensor of `u32`.
+    /// Words of one entry.
     pub const WORDS: usize = size_of::<Entry>() / 4;
 }
 
-/// Where a layer's routing goes.
+/// The gates of layers that share an input, in a device's memory. A layer with routing of its own is a site.
 #[derive(Debug, Clone, Copy)]
-pub struct Routing {
-    /// (tokens, k) of `u32`: rows of the layer's table, best first, [`ABSENT`] where there are fewer than k experts.
-    pub choices: Tensor,
-    /// (tokens, k): the weights of a token's experts sum to 1.
-    pub weights: Tensor,
+pub struct Gates {
+    /// (Σ experts on each site, d_in rounded up to 32): `LN(v_z) / sqrt(d_in)`, site after site, zeros at the end.
+    pub vectors: Tensor,
+    /// (1, words) of `u32`: for each site the first of its rows in `vectors` and their number; then an [`Entry`] for
+    /// each row.
+    pub table: Tensor,
+    /// Number of sites.
+    pub sites: usize,
+    /// The most experts on one site.
+    pub most_experts: usize,
+    /// The greatest rank.
+    pub max_rank: usize,
 }
 
-/// Appends the routing of every row of `u`.
+/// Where routing notes what it needs, a (1, 1 + experts + pages) tensor of `u32`: whether a page was missed; for each
+/// expert, whether it may be chosen; for each page, one more than the last position that wanted it.
+#[derive(Debug, Clone, Copy)]
+pub struct Flags {
+    /// The words.
+    pub tensor: Tensor,
+    /// Number of experts.
+    pub experts: usize,
+}
+
+/// Where the choices of the layers go, for those who look: k experts (rows of the site's gates, best first, [`ABSENT`]
+/// where there are fewer than k), then their k weights as the bits of floats, which sum to 1.
+#[derive(Debug, Clone, Copy)]
+pub struct Choices {
+    /// (rows, 2 k) of `u32`. A site has one row for each token.
+    pub tensor: Tensor,
+    /// The row of the first site's first token.
+    pub first_row: usize,
+    /// How much further down the next step's rows are.
+    pub rows_per_step: usize,
+}
+
+/// What routing leaves for the linear layers to finish: for every token, site and slot, where B begins in the pool (or
+/// [`ABSENT`]), its rank, and `t_z = w_z s_z A_z u`.
+#[derive(Debug, Clone, Copy)]
+pub struct Deltas {
+    /// (tokens, sites × [`Deltas::site_words`]) of `u32`.
+    pub tensor: Tensor,
+    /// Number of sites.
+    pub sites: usize,
+    /// Slots: experts for each token and site.
+    pub top_k: usize,
+    /// The greatest rank.
+    pub max_rank: usize,
+    /// The most experts on one site: a GPU keeps their scores behind the slots.
+    pub most_experts: usize,
+}
+
+impl Deltas {
+    /// The deltas of `gates` over `tokens` tokens, in memory that holds at least as many words.
+    pub fn within(memory: Tensor, gates: &Gates, tokens: usize, top_k: usize) -> Deltas {
+        let Gates { sites, max_rank, most_experts, .. } = *gates;
+        let mut deltas = Deltas { tensor: memory, sites, top_k, max_rank, most_experts };
+        let cols = sites * deltas.site_words();
+        assert!(tokens * cols <= memory.len(), "deltas: {memory:?} for {gates:?}");
+        deltas.tensor = Tensor { rows: tokens, cols, ..memory };
+        deltas
+    }
+
+    /// Words of one slot.
+    pub fn slot_words(&self) -> usize {
+        2 + self.max_rank
+    }
+
+    /// Words of one site for one token.
+    pub fn site_words(&self) -> usize {
+        self.top_k * self.slot_words() + self.most_experts
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    input: u32,
+    epsilon: f32,
+    sites: u32,
+    top_k: u32,
+    slot_words: u32,
+    site_words: u32,
+    experts: u32,
+    first_row: u32,
+    rows_per_step: u32,
+}
+
+/// Appends the routing of every token on every site.
 ///
 /// `score_z = LN(u) · LN(v_z) / sqrt(d)`, then the k best, then a softmax over those k. Equal scores: the lower index
 /// wins. LN has no affine part, its variance is biased, its epsilon [`LAYER_NORM_EPSILON`].
 ///
-/// * `u`: (tokens, d), the layer's own input
-/// * `gates`: (experts here, d): `LN(v_z) / sqrt(d)`
-/// * `table`: (experts here, [`Entry::WORDS`])
-/// * `allowed`: (1, experts) of `u32`: 0 keeps an expert out
-/// * `wanted`: (1, pages) of `u32`: set to 1 for the page of every chosen expert, never cleared here
+/// * `input`: u (tokens, d_in), the layers' own input
+/// * `pool`: (1, words) of `u32`: where each page begins in it, or [`ABSENT`]; then the LoRA factors of resident pages
 ///
 /// Source: PHATGOOSE (Muqeeth et al., ICML 2024), section 3; `Router._forward` of r-three/phatgoose. That code takes
 /// the softmax over all experts and renormalises the k best with 1e-6 added to their sum, which is the same within
 /// 1e-6 · experts / k.
+#[expect(clippy::too_many_arguments, reason = "what routing reads and what it leaves")]
 pub fn record(
     recording: &mut Recording,
-    u: Tensor,
-    gates: Tensor,
-    table: Tensor,
-    allowed: Tensor,
-    routing: Routing,
-    wanted: Tensor,
+    control: Tensor,
+    input: Input,
+    gates: &Gates,
+    pool: Tensor,
+    flags: Flags,
+    choices: Choices,
+    deltas: Deltas,
 ) {
-    let Routing { choices, weights } = routing;
-    assert!(
-        u.cols == gates.cols && gates.rows == table.rows && table.cols == Entry::WORDS,
-        "route: {u:?} {gates:?}"
-    );
-    assert!(
-        choices.rows == u.rows && weights.rows == u.rows && choices.cols == weights.cols,
-        "route: {routing:?}"
-    );
-    assert!(choices.dtype == DType::U32, "route: {routing:?}");
-    recording.push(&KERNEL, &[0u32; 0], &[u, gates, table, allowed, choices, weights, wanted]);
+    assert!(input.d_in() <= gates.vectors.cols && deltas.sites == gates.sites, "route: {input:?} {gates:?}");
+    assert!(choices.tensor.cols == 2 * deltas.top_k && choices.tensor.dtype == DType::U32, "{choices:?}");
+    let [x, norm] = input.tensors();
+    let params = Params {
+        input: input.form(),
+        epsilon: input.epsilon(),
+        sites: gates.sites as u32,
+        top_k: deltas.top_k as u32,
+        slot_words: deltas.slot_words() as u32,
+        site_words: deltas.site_words() as u32,
+        experts: flags.experts as u32,
+        first_row: choices.first_row as u32,
+        rows_per_step: choices.rows_per_step as u32,
+    };
+    let tensors =
+        [control, x, norm, gates.vectors, gates.table, pool, flags.tensor, choices.tensor, deltas.tensor];
+    recording.push(&KERNEL, &params, &tensors);
 }
 
-fn cpu(_: &[u8], arguments: &mut [Argument]) {
-    let [u, gates, table, allowed, choices, weights, wanted] = arguments else { unreachable!("access list") };
-    let (d, k) = (u.cols, choices.cols);
-    let table: &[Entry] = table.as_slice();
-    let allowed = allowed.as_slice::<u32>();
-    let wanted = wanted.as_mut_slice::<u32>();
-    let gates = gates.as_slice::<f32>();
-    let mut centred = vec![0.0f32; d];
-    let mut ranking: Vec<(u32, f32)> = Vec::with_capacity(table.len());
-    let rows = u.as_slice::<f32>().chunks_exact(d);
-    let outputs = choices
-        .as_mut_slice::<u32>()
-        .chunks_exact_mut(k)
-        .zip(weights.as_mut_slice::<f32>().chunks_exact_mut(k));
-    for (u, (choices, weights)) in rows.zip(outputs) {
-        let mean = u.iter().sum::<f32>() / d as f32;
+fn cpu(params: &[u8], arguments: &mut [Argument]) {
+    let params: &Params = bytemuck::from_bytes(params);
+    let [control, x, norm, vectors, table, pool, flags, choices, deltas] = arguments else {
+        unreachable!("access list")
+    };
+    let control = control.control();
+    let [sites, k, experts] = [params.sites, params.top_k, params.experts].map(|count| count as usize);
+    let (slot_words, site_words) = (params.slot_words as usize, params.site_words as usize);
+    let tokens = x.rows;
+    let u = input::compute(params.input, params.epsilon, x, norm);
+    let d_in = u.len() / tokens;
+    let stride = vectors.cols;
+    let vectors = vectors.as_slice::<f32>();
+    let (ranges, entries) = table.as_slice::<u32>().split_at(2 * sites);
+    let entries: &[Entry] = bytemuck::cast_slice(entries);
+    let words = pool.as_slice::<u32>();
+    let floats = pool.as_slice::<f32>();
+    let (marks, wanted) = flags.as_mut_slice::<u32>().split_at_mut(1 + experts);
+    let (missed, allowed) = marks.split_first_mut().expect("the flags begin with one word");
+    let step = (control.position - control.first) * params.rows_per_step;
+    let first_row = (params.first_row + step) as usize;
+    let choices = choices.as_mut_slice::<u32>();
+    let deltas = deltas.as_mut_slice::<u32>();
+
+    let mut centred = vec![0.0f32; d_in];
+    let mut ranking: Vec<(u32, f32)> = Vec::new();
+    let mut weights = vec![0.0f32; k];
+    for (token, u) in u.chunks_exact(d_in).enumerate() {
+        let mean = u.iter().sum::<f32>() / d_in as f32;
         for (centred, u) in centred.iter_mut().zip(u) {
             *centred = u - mean;
         }
-        let variance = dot(&centred, &centred) / d as f32;
+        let variance = dot(&centred, &centred) / d_in as f32;
         let scale = 1.0 / (variance + LAYER_NORM_EPSILON).sqrt();
-        ranking.clear();
-        for (row, entry) in table.iter().enumerate() {
-            if allowed[entry.expert as usize] != 0 {
-                // Plus zero, so that −0 and 0 are equal below.
-                ranking.push((row as u32, scale * dot(&centred, &gates[row * d..][..d]) + 0.0));
+        for (site, range) in ranges.chunks_exact(2).enumerate() {
+            let [first, count] = [range[0] as usize, range[1] as usize];
+            ranking.clear();
+            for row in 0..count {
+                if allowed[entries[first + row].expert as usize] != 0 {
+                    let gate = &vectors[(first + row) * stride..][..d_in];
+                    // Plus zero, so that −0 and 0 are equal below.
+                    ranking.push((row as u32, scale * dot(&centred, gate) + 0.0));
+                }
+            }
+            // Stable, so that equal scores stay in the order of the experts. total_cmp, so that NaN panics nowhere.
+            ranking.sort_by(|a, b| b.1.total_cmp(&a.1));
+            let chosen = &ranking[..ranking.len().min(k)];
+            for (weight, (_, score)) in weights.iter_mut().zip(chosen) {
+                *weight = *score;
+            }
+            softmax(&mut weights[..chosen.len()]);
+
+            let row = first_row + site * tokens + token;
+            let (chosen_rows, chosen_weights) = choices[row * 2 * k..][..2 * k].split_at_mut(k);
+            let slots = &mut deltas[(token * sites + site) * site_words..][..k * slot_words];
+            for (slot, delta) in slots.chunks_exact_mut(slot_words).enumerate() {
+                let (head, projected) = delta.split_at_mut(2);
+                head.copy_from_slice(&[ABSENT, 0]);
+                (chosen_rows[slot], chosen_weights[slot]) = (ABSENT, 0.0f32.to_bits());
+                let Some((row, _)) = chosen.get(slot) else { continue };
+                let entry = entries[first + *row as usize];
+                (chosen_rows[slot], chosen_weights[slot]) = (*row, weights[slot].to_bits());
+                wanted[entry.page as usize] = control.position + 1;
+                let page = words[entry.page as usize];
+                if page == ABSENT {
+                    *missed = 1;
+                    continue;
+                }
+                head.copy_from_slice(&[page + entry.b, entry.rank]);
+                let a = &floats[(page + entry.a) as usize..][..entry.rank as usize * d_in];
+                for (projected, a) in projected.iter_mut().zip(a.chunks_exact(d_in)) {
+                    *projected = (weights[slot] * entry.scale * dot(a, u)).to_bits();
+                }
             }
         }
-        // Stable, so that equal scores stay in the order of the experts. total_cmp, so that NaN panics nowhere.
-        ranking.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let chosen = ranking.len().min(k);
-        choices.fill(ABSENT);
-        weights.fill(0.0);
-        for (slot, (row, score)) in ranking[..chosen].iter().enumerate() {
-            choices[slot] = *row;
-            weights[slot] = *score;
-            wanted[table[*row as usize].page as usize] = 1;
-        }
-        softmax(&mut weights[..chosen]);
+    }
+}
+
+fn gpu(dispatch: &Dispatch) -> Program {
+    let params: Params = dispatch.params();
+    Program {
+        source: concat!(
+            include_str!("../../shaders/common/matrix.wgsl"),
+            include_str!("../../shaders/common/input.wgsl"),
+            include_str!("../../shaders/common/shared_input.wgsl"),
+            include_str!("../../shaders/common/workgroup_sum.wgsl"),
+            include_str!("../../shaders/route.wgsl")
+        ),
+        entry: "route",
+        constants: vec![("INPUT", params.input as f64)],
+        workgroups: [dispatch.tensors[1].rows as u32, params.sites, 1],
     }
 }

@@ -21,25 +21,28 @@ pub struct RoutedToken {
 }
 
 impl Session {
-    /// The choices that the last pass left in `routes`; nothing if it did not trace. The first row of every layer is
-    /// the token `first_token`.
-    pub(super) fn read_trace(&self, routes: &Routes, first_token: usize) -> Vec<RoutedToken> {
-        if !routes.trace {
-            return Vec::new();
-        }
-        let choices: Vec<u32> = self.device.read(&routes.routing.choices);
-        let weights: Vec<f32> = self.device.read(&routes.routing.weights);
-        let k = routes.routing.choices.cols;
+    /// The choices that a step left, from the words of all steps; nothing if it did not trace. The first row of every
+    /// layer is the token `first_token`.
+    pub(super) fn routed_tokens(
+        &self,
+        routes: &Routes,
+        choices: &[u32],
+        step: usize,
+        first_token: usize,
+    ) -> Vec<RoutedToken> {
+        let k = routes.choices.cols / 2;
         let mut tokens = Vec::new();
         for site in &routes.sites {
             for token in 0..site.tokens {
-                let row = (site.first_row + token) * k;
-                let chosen = choices[row..row + k].iter().zip(&weights[row..row + k]);
+                let row = step * routes.rows_per_step + site.first_row + token;
+                let (chosen, weights) = choices[row * 2 * k..][..2 * k].split_at(k);
                 let (experts, weights) = chosen
+                    .iter()
+                    .zip(weights)
                     .filter(|(choice, _)| **choice != ABSENT)
                     .map(|(choice, weight)| {
                         let expert = site.experts[*choice as usize];
-                        (self.experts[expert as usize].id.clone(), *weight)
+                        (self.experts[expert as usize].id.clone(), f32::from_bits(*weight))
                     })
                     .unzip();
                 tokens.push(RoutedToken {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use gander::base::{Base, no_tokenizer};
+use gander::device::Device;
 use gander::experts::Expert;
 use gander::formats::Checkpoint;
 use gander::formats::peft::Adapter;
@@ -75,10 +76,15 @@ impl Case {
         file.iter().map(|(name, tensor)| (name.to_owned(), floats(tensor.data()))).collect()
     }
 
-    /// A session over one of the case's bases, with its experts and none of their pages.
+    /// A session over one of the case's bases on the CPU, with its experts and none of their pages.
     pub fn session(&self, base: &str) -> Session {
+        self.session_on(Device::cpu(), base)
+    }
+
+    /// The same on a device.
+    pub fn session_on(&self, device: Device, base: &str) -> Session {
         let base = base_without_text(checkpoint(&format!("{}/{base}", self.name)));
-        let mut session = Session::new(base).expect("a base");
+        let mut session = Session::on(device, base).expect("a base");
         let experts = self.experts.iter().map(|path| expert(&format!("{}/{path}", self.name))).collect();
         session.add_experts(experts).expect("experts that fit");
         session

@@ -1,0 +1,73 @@
+//! What goes wrong on a GPU is heard of later, by callbacks. The first such fault is kept; nothing is computed after it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, ErrorCode, Result};
+
+/// The first fault of a device, shared with the callbacks that may note it.
+#[derive(Clone, Default)]
+pub struct Faults(Arc<Mutex<Option<Error>>>);
+
+impl Faults {
+    /// Notes what the driver reports from now on.
+    pub fn listen(&self, device: &wgpu::Device) {
+        let faults = self.clone();
+        device.on_uncaptured_error(Arc::new(move |error| faults.note(describe(&error))));
+        let faults = self.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            // A device that was dropped on purpose is lost too, and nobody asks any more.
+            let problem = format!("the GPU device was lost ({reason:?}): {message}");
+            faults.note(Error::new(
+                ErrorCode::DeviceLost,
+                "gpu",
+                problem,
+                "a device that stays; open another",
+            ));
+        });
+    }
+
+    /// Notes that a buffer cannot be had.
+    pub fn too_large(&self, bytes: usize, largest: usize) {
+        self.note(Error::new(
+            ErrorCode::DeviceLimit,
+            "maxStorageBufferBindingSize",
+            format!("{bytes} bytes are needed, the adapter has {largest}"),
+            "an adapter with larger buffers, a smaller model, or the CPU",
+        ));
+    }
+
+    /// Whether there was any.
+    pub fn any(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// The first fault, as an error.
+    pub fn check(&self) -> Result<()> {
+        self.lock().clone().map_or(Ok(()), Err)
+    }
+
+    fn note(&self, error: Error) {
+        self.lock().get_or_insert(error);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Error>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the driver says, under a code.
+fn describe(error: &wgpu::Error) -> Error {
+    let (code, problem, expected) = match error {
+        wgpu::Error::OutOfMemory { .. } => (
+            ErrorCode::OutOfMemory,
+            "out of memory".to_owned(),
+            "a smaller pool, a smaller model, or the CPU",
+        ),
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => (
+            ErrorCode::DeviceFailed,
+            description.trim().to_owned(),
+            "a driver that takes this work; or the CPU",
+        ),
+    };
+    Error::new(code, "gpu", problem, expected)
+}

@@ -1,0 +1,154 @@
+//! The GPU device, by wgpu: WebGPU in a browser; Vulkan, Metal or DX12 elsewhere.
+//!
+//! Everything that running takes is made when a recording is bound. Running encodes dispatches; reading submits them,
+//! together with the copies that it wants, and waits once.
+
+mod bind;
+mod faults;
+mod open;
+mod pipelines;
+mod read;
+
+use std::ops::Range;
+
+pub use bind::BoundRecording;
+pub use open::Adapter;
+
+use faults::Faults;
+use pipelines::Pipelines;
+
+use crate::tensor::{BufferId, Tensor};
+
+/// Bytes up to which a buffer may also be a uniform: the control words.
+const UNIFORM_BYTES: u64 = 256;
+
+/// The GPU as a device.
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    adapter: Adapter,
+    pipelines: Pipelines,
+    buffers: Vec<Option<wgpu::Buffer>>,
+    freed: Vec<BufferId>,
+    /// Work that is encoded and not yet submitted.
+    encoder: Option<wgpu::CommandEncoder>,
+    staging: Option<wgpu::Buffer>,
+    faults: Faults,
+    /// What was done so far.
+    pub counts: Counts,
+}
+
+/// What a GPU device did since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Dispatches encoded.
+    pub dispatches: usize,
+    /// Command buffers submitted.
+    pub submissions: usize,
+    /// Waits for results.
+    pub readbacks: usize,
+    /// Buffers, bind groups, modules and pipelines made.
+    pub objects: usize,
+}
+
+impl Gpu {
+    /// What this device runs on.
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// The most bytes that one buffer may have.
+    pub fn largest_buffer(&self) -> usize {
+        let limits = self.device.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).try_into().unwrap_or(usize::MAX)
+    }
+
+    /// A zeroed buffer of at least `bytes` bytes. One that is too large is a fault, which the next read reports.
+    pub fn alloc(&mut self, bytes: usize) -> BufferId {
+        let largest = self.largest_buffer();
+        if bytes > largest {
+            self.faults.too_large(bytes, largest);
+        }
+        let size = if self.faults.any() { 0 } else { bytes as u64 }.next_multiple_of(16).max(16);
+        let mut usage =
+            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        if size <= UNIFORM_BYTES {
+            usage |= wgpu::BufferUsages::UNIFORM;
+        }
+        let buffer = self.make_buffer(size, usage);
+        match self.freed.pop() {
+            Some(id) => {
+                self.buffers[id.0 as usize] = Some(buffer);
+                id
+            }
+            None => {
+                self.buffers.push(Some(buffer));
+                BufferId(self.buffers.len() as u32 - 1)
+            }
+        }
+    }
+
+    /// Gives a buffer's memory back, once the work that uses it is done.
+    pub fn free(&mut self, id: BufferId) {
+        self.buffers[id.0 as usize] = None;
+        self.freed.push(id);
+    }
+
+    /// Fills a tensor, after all that was run before.
+    pub fn write(&mut self, tensor: &Tensor, bytes: &[u8]) {
+        if bytes.is_empty() || self.faults.any() {
+            return;
+        }
+        self.submit();
+        let buffer = self.buffer(tensor);
+        // Whole words: what lies behind a tensor in its buffer is padding.
+        let whole = bytes.len() / 4 * 4;
+        self.queue.write_buffer(buffer, tensor.offset as u64, &bytes[..whole]);
+        if whole < bytes.len() {
+            let mut word = [0; 4];
+            word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.queue.write_buffer(buffer, (tensor.offset + whole) as u64, &word);
+        }
+    }
+
+    /// Encodes a part of a recording's dispatches, `times` times over.
+    pub fn run(&mut self, bound: &BoundRecording, dispatches: Range<usize>, times: usize) {
+        if self.faults.any() || dispatches.is_empty() {
+            return;
+        }
+        let steps = &bound.steps[dispatches];
+        let encoder =
+            self.encoder.get_or_insert_with(|| self.device.create_command_encoder(&Default::default()));
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for _ in 0..times {
+            for step in steps {
+                pass.set_pipeline(&step.pipeline);
+                pass.set_bind_group(0, &step.bind_group, &[]);
+                let [x, y, z] = step.workgroups;
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        self.counts.dispatches += times * steps.len();
+    }
+
+    fn submit(&mut self) {
+        if let Some(encoder) = self.encoder.take() {
+            self.queue.submit([encoder.finish()]);
+            self.counts.submissions += 1;
+        }
+    }
+
+    fn buffer(&self, tensor: &Tensor) -> &wgpu::Buffer {
+        self.buffers[tensor.buffer.0 as usize].as_ref().expect("a tensor of a buffer that was not freed")
+    }
+
+    fn make_buffer(&mut self, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        self.counts.objects += 1;
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
+    }
+}

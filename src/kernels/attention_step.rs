@@ -1,0 +1,71 @@
+//! The decoder's self-attention for one new token, whose key and value join the cache.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::kernels::attention::{KeysAndValues, attend};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
+use crate::tensor::Tensor;
+
+/// `cache[position] = (k, v)`, then `out = Σ_j softmax_j(q · k_j + bias[j − position]) v_j` over j up to the position.
+///
+/// Doing it again at the same position gives the same again, so that a step can be repeated.
+pub static KERNEL: Kernel = Kernel {
+    name: "attention_step",
+    access: &[Access::Control, Access::Read, Access::Read, Access::Write, Access::Write],
+    cpu,
+    gpu,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    heads: u32,
+}
+
+/// Appends the step.
+///
+/// * `qkv`: (1, 3 inner): query, key and value of the new token, inner = heads × d_kv
+/// * `bias`: (2 reach + 1, heads), as in [`attention`](crate::kernels::attention::record)
+/// * `cache`: (positions, 2 inner): keys, then values
+/// * `out`: (1, inner)
+pub fn record(
+    recording: &mut Recording,
+    control: Tensor,
+    qkv: Tensor,
+    bias: Tensor,
+    heads: usize,
+    cache: Tensor,
+    out: Tensor,
+) {
+    assert!(
+        qkv.rows == 1 && qkv.cols == 3 * out.cols && cache.cols == 2 * out.cols,
+        "attention_step: {qkv:?} {cache:?} {out:?}"
+    );
+    recording.push(&KERNEL, &Params { heads: heads as u32 }, &[control, qkv, bias, cache, out]);
+}
+
+fn cpu(params: &[u8], arguments: &mut [Argument]) {
+    let params: &Params = bytemuck::from_bytes(params);
+    let [control, qkv, bias, cache, out] = arguments else { unreachable!("access list") };
+    let inner = out.cols;
+    let position = control.control().position as usize;
+    let (query, new) = qkv.as_slice::<f32>().split_at(inner);
+    cache.as_mut_slice::<f32>()[position * 2 * inner..][..2 * inner].copy_from_slice(new);
+    let keys = KeysAndValues { floats: cache.as_slice(), cols: 2 * inner, k: 0, v: inner };
+    let mut scores = vec![0.0f32; position + 1];
+    attend(query, position, &keys, bias, params.heads as usize, &mut scores, out.as_mut_slice());
+}
+
+fn gpu(dispatch: &Dispatch) -> Program {
+    let params: Params = dispatch.params();
+    Program {
+        source: concat!(
+            include_str!("../../shaders/common/matrix.wgsl"),
+            include_str!("../../shaders/common/attend.wgsl"),
+            include_str!("../../shaders/attention_step.wgsl")
+        ),
+        entry: "attention_step",
+        constants: Vec::new(),
+        workgroups: [params.heads, 1, 1],
+    }
+}

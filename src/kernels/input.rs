@@ -1,0 +1,98 @@
+//! What a linear layer computes from: an activation as it is, normalised, or through the feed-forward's non-linearity.
+//!
+//! The layer and its router compute it anew, each for itself. On a GPU that costs less than a dispatch.
+
+use crate::kernels::rms_norm::normalise;
+use crate::recording::Argument;
+use crate::tensor::{DType, Tensor};
+
+/// The input u (tokens, d_in) of a linear layer, and how it comes from an activation x.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Input {
+    /// `u = x`. x: (tokens, d_in).
+    Plain(Tensor),
+    /// `u = x / sqrt(mean(x²) + epsilon) · weight`. x: (tokens, d_in), weight: (1, d_in).
+    Norm {
+        /// x
+        x: Tensor,
+        /// The norm's weight.
+        weight: Tensor,
+        /// The norm's epsilon.
+        epsilon: f32,
+    },
+    /// `u = max(x, 0)`. x: (tokens, d_in).
+    Relu(Tensor),
+    /// `u = gelu(a) · b` where a and b are the left and right half of x: (tokens, 2 d_in).
+    GatedGelu(Tensor),
+}
+
+/// The form of an [`Input`], as kernels and shaders number it.
+pub(crate) const PLAIN: u32 = 0;
+pub(crate) const NORM: u32 = 1;
+pub(crate) const RELU: u32 = 2;
+pub(crate) const GATED_GELU: u32 = 3;
+
+impl Input {
+    /// The activation, and the weight of its norm or nothing.
+    pub(crate) fn tensors(&self) -> [Tensor; 2] {
+        match *self {
+            Input::Norm { x, weight, .. } => [x, weight],
+            Input::Plain(x) | Input::Relu(x) | Input::GatedGelu(x) => {
+                [x, Tensor { rows: 0, cols: 0, dtype: DType::F32, ..x }]
+            }
+        }
+    }
+
+    pub(crate) fn form(&self) -> u32 {
+        match self {
+            Input::Plain(_) => PLAIN,
+            Input::Norm { .. } => NORM,
+            Input::Relu(_) => RELU,
+            Input::GatedGelu(_) => GATED_GELU,
+        }
+    }
+
+    pub(crate) fn epsilon(&self) -> f32 {
+        if let Input::Norm { epsilon, .. } = self { *epsilon } else { 0.0 }
+    }
+
+    /// Number of tokens.
+    pub fn tokens(&self) -> usize {
+        self.tensors()[0].rows
+    }
+
+    /// Width of u.
+    pub fn d_in(&self) -> usize {
+        let x = self.tensors()[0];
+        if let Input::GatedGelu(_) = self { x.cols / 2 } else { x.cols }
+    }
+}
+
+/// u (tokens, d_in) of an input whose form, epsilon and tensors a kernel was given.
+pub(crate) fn compute(form: u32, epsilon: f32, x: &Argument, norm: &Argument) -> Vec<f32> {
+    let rows = x.as_slice::<f32>().chunks_exact(x.cols.max(1));
+    match form {
+        PLAIN => x.as_slice().to_vec(),
+        NORM => {
+            let mut u = vec![0.0; x.rows * x.cols];
+            for (x, u) in rows.zip(u.chunks_exact_mut(x.cols)) {
+                normalise(x, norm.as_slice(), epsilon, u);
+            }
+            u
+        }
+        RELU => x.as_slice::<f32>().iter().map(|x| x.max(0.0)).collect(),
+        GATED_GELU => rows
+            .flat_map(|row| {
+                let (gate, value) = row.split_at(row.len() / 2);
+                gate.iter().zip(value).map(|(gate, value)| gelu(*gate) * value)
+            })
+            .collect(),
+        _ => unreachable!("forms are made by Input::form"),
+    }
+}
+
+/// The tanh approximation of gelu, which "gated-gelu" means in T5's configuration.
+fn gelu(x: f32) -> f32 {
+    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+    0.5 * x * (1.0 + (SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)).tanh())
+}

@@ -1,0 +1,162 @@
+//! Linear layers that share an input, and what the chosen experts add to them.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::kernels::input::{self, Input};
+use crate::kernels::route::Deltas;
+use crate::kernels::weight::{Weight, decode_row};
+use crate::kernels::{ABSENT, dot};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
+use crate::tensor::{DType, Tensor};
+
+/// `y = scale · W u + Σ_z B_z t_z`, or `y += …`, where `t_z = w_z s_z A_z u` comes from the router.
+pub static KERNEL: Kernel = Kernel {
+    name: "linear",
+    access: &[
+        Access::Control,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Write,
+    ],
+    cpu,
+    gpu,
+};
+
+/// What becomes of the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// `y` is overwritten.
+    Store,
+    /// The product is added to `y`: the residual stream.
+    Add,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    input: u32,
+    epsilon: f32,
+    scale: f32,
+    accumulate: u32,
+    /// Layers with a delta of their own; 0 where nothing is routed.
+    sites: u32,
+    top_k: u32,
+    slot_words: u32,
+    site_words: u32,
+}
+
+/// From so many tokens on, a weight is read once for a tile of tokens rather than once for each.
+const TILED_FROM: usize = 5;
+/// Rows of the weight that one workgroup computes, for one token.
+const ROWS: usize = 32;
+/// Rows of the weight and tokens that one workgroup computes, for many tokens.
+const TILE_ROWS: usize = 32;
+const TILE_TOKENS: usize = 32;
+
+/// Appends the product of every token's u with every row of `weight`.
+///
+/// Outputs of experts are mixed, never A and B apart: `Σ w B A` is not `(Σ w B)(Σ w A)`. An expert whose page is absent
+/// adds nothing; the router has marked that page as wanted.
+///
+/// * `input`: u (tokens, d_in)
+/// * `weight`: (d_out, d_in): the layers' rows, one layer after another, all of the same height
+/// * `deltas`: what the router of these layers left, if they are routed; with the memory of the adapters
+/// * `y`: (tokens, d_out)
+#[expect(clippy::too_many_arguments, reason = "the formula's own")]
+pub fn record(
+    recording: &mut Recording,
+    control: Tensor,
+    input: Input,
+    weight: &Weight,
+    scale: f32,
+    deltas: Option<(Deltas, Tensor)>,
+    output: Output,
+    y: Tensor,
+) {
+    assert!(
+        input.d_in() == weight.d_in && y.cols == weight.d_out && input.tokens() == y.rows,
+        "linear: {input:?} {weight:?} {y:?}"
+    );
+    let [x, norm] = input.tensors();
+    let nothing = Tensor { rows: 0, cols: 0, dtype: DType::U32, ..x };
+    let (layout, deltas, pool) = match deltas {
+        Some((deltas, pool)) => (Some(deltas), deltas.tensor, pool),
+        None => (None, nothing, nothing),
+    };
+    if let Some(deltas) = layout {
+        assert!(weight.d_out.is_multiple_of(deltas.sites), "linear: {weight:?} {deltas:?}");
+    }
+    let params = Params {
+        input: input.form(),
+        epsilon: input.epsilon(),
+        scale,
+        accumulate: (output == Output::Add) as u32,
+        sites: layout.map_or(0, |deltas| deltas.sites as u32),
+        top_k: layout.map_or(0, |deltas| deltas.top_k as u32),
+        slot_words: layout.map_or(0, |deltas| deltas.slot_words() as u32),
+        site_words: layout.map_or(0, |deltas| deltas.site_words() as u32),
+    };
+    let tensors = [control, x, norm, weight.values, weight.scales, deltas, pool, y];
+    recording.push(&KERNEL, &params, &tensors);
+}
+
+fn cpu(params: &[u8], arguments: &mut [Argument]) {
+    let params: &Params = bytemuck::from_bytes(params);
+    let [_, x, norm, values, scales, deltas, pool, y] = arguments else { unreachable!("access list") };
+    let (tokens, d_out) = (y.rows, y.cols);
+    let u = input::compute(params.input, params.epsilon, x, norm);
+    let d_in = u.len() / tokens;
+    let deltas = deltas.as_slice::<u32>();
+    let pool = pool.as_slice::<f32>();
+    let y = y.as_mut_slice::<f32>();
+    let [sites, top_k, slot_words, site_words] =
+        [params.sites, params.top_k, params.slot_words, params.site_words].map(|count| count as usize);
+    let mut row = vec![0.0f32; d_in];
+    for output in 0..d_out {
+        // A row is decoded once and used for all tokens.
+        decode_row(values, scales, output, &mut row);
+        for (token, u) in u.chunks_exact(d_in).enumerate() {
+            let mut sum = params.scale * dot(u, &row);
+            if let Some(height) = d_out.checked_div(sites) {
+                let slots = &deltas[(token * sites + output / height) * site_words..][..top_k * slot_words];
+                for slot in slots.chunks_exact(slot_words) {
+                    let [b, rank] = [slot[0], slot[1]];
+                    if b != ABSENT {
+                        let rank = rank as usize;
+                        let b = &pool[b as usize + output % height * rank..][..rank];
+                        sum += dot(b, bytemuck::cast_slice(&slot[2..2 + rank]));
+                    }
+                }
+            }
+            let y = &mut y[token * d_out + output];
+            *y = if params.accumulate != 0 { *y + sum } else { sum };
+        }
+    }
+}
+
+fn gpu(dispatch: &Dispatch) -> Program {
+    let params: Params = dispatch.params();
+    let y = dispatch.tensors[7];
+    let (entry, workgroups) = match y.rows >= TILED_FROM {
+        true => ("tiles", [y.cols.div_ceil(TILE_ROWS) as u32, y.rows.div_ceil(TILE_TOKENS) as u32, 1]),
+        false => ("rows", [y.cols.div_ceil(ROWS) as u32, y.rows as u32, 1]),
+    };
+    Program {
+        source: concat!(
+            include_str!("../../shaders/common/matrix.wgsl"),
+            include_str!("../../shaders/common/input.wgsl"),
+            include_str!("../../shaders/common/weight.wgsl"),
+            include_str!("../../shaders/linear.wgsl")
+        ),
+        entry,
+        constants: vec![
+            ("INPUT", params.input as f64),
+            ("FORMAT", Weight::format(&dispatch.tensors[3]) as f64),
+        ],
+        workgroups,
+    }
+}

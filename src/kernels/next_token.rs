@@ -1,0 +1,169 @@
+//! The end of a step: the next token, or a halt.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::kernels::softmax;
+use crate::recording::{Access, Argument, Control, Dispatch, Kernel, Program, Recording};
+use crate::sampling::Sampling;
+use crate::tensor::{DType, Tensor};
+
+/// Takes the next token from the logits, commits it, and halts where there is nothing more to do. A step that missed a
+/// page commits nothing.
+pub static KERNEL: Kernel = Kernel {
+    name: "next_token",
+    access: &[Access::Write, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
+    cpu,
+    gpu,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    /// 0 for the most likely token.
+    temperature: f32,
+    repetition_penalty: f32,
+    /// 0 for all.
+    top_k: u32,
+    top_p: f32,
+    seed_low: u32,
+    seed_high: u32,
+}
+
+/// Appends the choice of a token.
+///
+/// * `control`: at the step's position; afterwards at the next one with the new token, or halted
+/// * `logits`: (1, vocabulary)
+/// * `ends`: (1, n) of `u32`: the tokens that end an answer
+/// * `flags`: (1, …) of `u32`: first whether the step missed a page ([`Flags`](crate::kernels::route::Flags))
+/// * `seen`: (1, vocabulary / 32) of `u32`: a bit for each token that the decoder was given so far
+/// * `produced`: (1, most tokens) of `u32`: the answer
+#[expect(clippy::too_many_arguments, reason = "all that a step leaves behind")]
+pub fn record(
+    recording: &mut Recording,
+    control: Tensor,
+    logits: Tensor,
+    ends: Tensor,
+    flags: Tensor,
+    seen: Tensor,
+    produced: Tensor,
+    rules: &Sampling,
+) {
+    assert!(
+        logits.rows == 1 && produced.dtype == DType::U32 && seen.len() == logits.cols.div_ceil(32),
+        "next_token: {logits:?} {seen:?} {produced:?}"
+    );
+    let params = Params {
+        temperature: rules.temperature,
+        repetition_penalty: rules.repetition_penalty,
+        top_k: rules.top_k as u32,
+        top_p: rules.top_p,
+        seed_low: rules.seed as u32,
+        seed_high: (rules.seed >> 32) as u32,
+    };
+    recording.push(&KERNEL, &params, &[control, logits, ends, flags, seen, produced]);
+}
+
+fn cpu(params: &[u8], arguments: &mut [Argument]) {
+    let params: &Params = bytemuck::from_bytes(params);
+    let [control, logits, ends, flags, seen, produced] = arguments else { unreachable!("access list") };
+    let control = &mut control.as_mut_slice::<Control>()[0];
+    if control.halted != Control::GO {
+        return;
+    }
+    let logits = logits.as_slice::<f32>();
+    if flags.as_slice::<u32>()[0] != 0 {
+        control.halted = Control::MISSED;
+        return;
+    }
+    if !logits.iter().all(|logit| logit.is_finite()) {
+        control.halted = Control::NOT_FINITE;
+        return;
+    }
+    let seen = seen.as_mut_slice::<u32>();
+    let token = draw(params, control.position, logits, seen);
+    seen[token as usize / 32] |= 1 << (token % 32);
+    let produced = produced.as_mut_slice::<u32>();
+    produced[control.position as usize] = token;
+    control.position += 1;
+    control.token = token;
+    if ends.as_slice::<u32>().contains(&token) || control.position as usize == produced.len() {
+        control.halted = Control::FINISHED;
+    }
+}
+
+/// The most likely token, or one drawn by the rules; among equals the lowest id.
+fn draw(params: &Params, position: u32, logits: &[f32], seen: &[u32]) -> u32 {
+    let penalised = |(id, logit): (usize, &f32)| {
+        // Keskar et al. 2019, CTRL, section 4.1; the sign as in transformers.
+        match seen[id / 32] >> (id % 32) & 1 {
+            0 => *logit,
+            _ if *logit < 0.0 => *logit * params.repetition_penalty,
+            _ => *logit / params.repetition_penalty,
+        }
+    };
+    let mut logits: Vec<f32> = logits.iter().enumerate().map(penalised).collect();
+    let best = |logits: &[f32]| {
+        (1..logits.len()).fold(0, |best, id| if logits[id] > logits[best] { id } else { best }) as u32
+    };
+    if params.temperature == 0.0 {
+        return best(&logits);
+    }
+    logits.iter_mut().for_each(|logit| *logit /= params.temperature);
+    let threshold = threshold(&logits, params.top_k as usize, params.top_p);
+    // The greatest of logit + Gumbel noise is distributed as the softmax (Gumbel 1954).
+    for (id, logit) in logits.iter_mut().enumerate() {
+        let noise = gumbel([params.seed_low, params.seed_high, position, id as u32]);
+        *logit = if *logit >= threshold { *logit + noise } else { f32::NEG_INFINITY };
+    }
+    best(&logits)
+}
+
+/// The least logit that may be drawn. Equals stay in together.
+fn threshold(logits: &[f32], top_k: usize, top_p: f32) -> f32 {
+    let mut sorted = logits.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    if top_k > 0 && top_k < sorted.len() {
+        let least = sorted[top_k - 1];
+        sorted.retain(|logit| *logit >= least);
+    }
+    if top_p < 1.0 {
+        let mut probabilities = sorted.clone();
+        softmax(&mut probabilities);
+        let mut mass = 0.0;
+        for (logit, probability) in sorted.iter().zip(probabilities) {
+            mass += probability;
+            // The token that crosses the threshold is the last one that stays.
+            if mass >= top_p {
+                return *logit;
+            }
+        }
+    }
+    sorted[sorted.len() - 1]
+}
+
+/// Noise from four numbers, without a state: the same numbers give the same noise, on every device and in any order.
+fn gumbel(key: [u32; 4]) -> f32 {
+    let bits = key.into_iter().fold(0, |hash, word| pcg(hash ^ word));
+    let uniform = ((bits >> 9) as f32 + 0.5) / (1 << 23) as f32;
+    -(-uniform.ln()).ln()
+}
+
+/// Jarzynski and Olano 2020, "Hash Functions for GPU Rendering", section 4.
+fn pcg(x: u32) -> u32 {
+    let state = x.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
+    (word >> 22) ^ word
+}
+
+fn gpu(_: &Dispatch) -> Program {
+    Program {
+        source: concat!(
+            include_str!("../../shaders/common/matrix.wgsl"),
+            include_str!("../../shaders/common/workgroup_sum.wgsl"),
+            include_str!("../../shaders/next_token.wgsl")
+        ),
+        entry: "next_token",
+        constants: Vec::new(),
+        workgroups: [1, 1, 1],
+    }
+}

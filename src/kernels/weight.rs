@@ -1,0 +1,148 @@
+//! A weight matrix in a device's memory, in whatever format it has.
+
+use half::{bf16, f16};
+
+use crate::device::Device;
+use crate::quant::{BLOCK, Matrix, Values};
+use crate::recording::Argument;
+use crate::tensor::{DType, Tensor};
+
+/// A weight matrix (d_out, d_in) in a device's memory. Its rows are whole blocks of 32 values: floats are filled up with
+/// zeros where d_in is no multiple of 32. So a GPU reads 16 bytes at a time, and needs no other layout.
+#[derive(Debug, Clone, Copy)]
+pub struct Weight {
+    /// Rows.
+    pub d_out: usize,
+    /// Columns that count.
+    pub d_in: usize,
+    /// The floats, or the quants: (d_out, d_in rounded up to 32); for Q4_0 (d_out, d_in / 2) bytes.
+    pub values: Tensor,
+    /// (d_out, d_in / 32) of f16 for Q8_0 and Q4_0; no rows otherwise.
+    pub scales: Tensor,
+}
+
+impl Weight {
+    /// Copies a matrix to the device, in the format that it has.
+    pub fn upload(device: &mut Device, matrix: &Matrix) -> Weight {
+        Weight::upload_joined(device, &[matrix])
+    }
+
+    /// The rows of several matrices of the same d_in, one after another. Where their formats differ they become f32,
+    /// which is exact.
+    pub fn upload_joined(device: &mut Device, matrices: &[&Matrix]) -> Weight {
+        let d_in = matrices[0].cols;
+        assert!(matrices.iter().all(|matrix| matrix.cols == d_in), "weights of one input differ in d_in");
+        let d_out = matrices.iter().map(|matrix| matrix.rows).sum();
+        let padded = d_in.next_multiple_of(BLOCK);
+        let format = matrices[0].values.format();
+        let mixed = matrices.iter().any(|matrix| matrix.values.format() != format);
+
+        let mut parts = Parts::default();
+        let mut dtype = DType::F32;
+        for matrix in matrices {
+            dtype = match &matrix.values {
+                values if mixed && !matches!(values, Values::F32(_)) => {
+                    parts.rows(bytemuck::cast_slice(&matrix.to_f32()), 4 * d_in, 4 * padded);
+                    DType::F32
+                }
+                Values::F32(values) => {
+                    parts.rows(bytemuck::cast_slice(values), 4 * d_in, 4 * padded);
+                    DType::F32
+                }
+                Values::F16(bits) => {
+                    parts.rows(bytemuck::cast_slice(bits), 2 * d_in, 2 * padded);
+                    DType::F16
+                }
+                Values::Bf16(bits) => {
+                    parts.rows(bytemuck::cast_slice(bits), 2 * d_in, 2 * padded);
+                    DType::Bf16
+                }
+                Values::Q8_0 { quants, scales } => {
+                    parts.rows(bytemuck::cast_slice(quants), d_in, padded);
+                    parts.scales.extend(scales);
+                    DType::I8
+                }
+                Values::Q4_0 { nibbles, scales } => {
+                    parts.rows(nibbles, d_in / 2, padded / 2);
+                    parts.scales.extend(scales);
+                    DType::Nibbles
+                }
+            };
+        }
+        let cols = if dtype == DType::Nibbles { padded / 2 } else { padded };
+        let values = device.upload(d_out, cols, dtype, &parts.values);
+        let scales = match parts.scales.is_empty() {
+            true => Tensor { rows: 0, cols: 0, ..values },
+            false => device.upload(d_out, d_in / BLOCK, DType::F16, &parts.scales),
+        };
+        Weight { d_out, d_in, values, scales }
+    }
+
+    /// What shaders call the format.
+    pub(crate) fn format(values: &Tensor) -> u32 {
+        match values.dtype {
+            DType::F32 => 0,
+            DType::F16 => 1,
+            DType::Bf16 => 2,
+            DType::I8 => 3,
+            DType::Nibbles => 4,
+            DType::U32 => panic!("a weight is never of integers"),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Parts {
+    values: Vec<u8>,
+    scales: Vec<u16>,
+}
+
+impl Parts {
+    /// Appends rows of `length` bytes, each filled up with zeros to `padded` bytes.
+    fn rows(&mut self, bytes: &[u8], length: usize, padded: usize) {
+        for row in bytes.chunks_exact(length) {
+            self.values.extend(row);
+            self.values.resize(self.values.len() + padded - length, 0);
+        }
+    }
+}
+
+/// Row `index` of a weight as floats. `row` has d_in elements.
+pub(crate) fn decode_row(values: &Argument, scales: &Argument, index: usize, row: &mut [f32]) {
+    let first = index * values.cols;
+    let scale = |block: usize| f16::from_bits(scales.as_slice::<u16>()[index * scales.cols + block]).to_f32();
+    match values.dtype {
+        DType::F32 => row.copy_from_slice(&values.as_slice::<f32>()[first..][..row.len()]),
+        DType::F16 => {
+            for (row, bits) in row.iter_mut().zip(&values.as_slice::<u16>()[first..]) {
+                *row = f16::from_bits(*bits).to_f32();
+            }
+        }
+        DType::Bf16 => {
+            for (row, bits) in row.iter_mut().zip(&values.as_slice::<u16>()[first..]) {
+                *row = bf16::from_bits(*bits).to_f32();
+            }
+        }
+        DType::I8 => {
+            let quants = values.as_slice::<i8>()[first..].chunks_exact(BLOCK);
+            for (block, (row, quants)) in row.chunks_exact_mut(BLOCK).zip(quants).enumerate() {
+                let scale = scale(block);
+                for (row, quant) in row.iter_mut().zip(quants) {
+                    *row = scale * *quant as f32;
+                }
+            }
+        }
+        DType::Nibbles => {
+            let nibbles = values.as_slice::<u8>()[first..].chunks_exact(BLOCK / 2);
+            for (block, (row, nibbles)) in row.chunks_exact_mut(BLOCK).zip(nibbles).enumerate() {
+                let scale = scale(block);
+                let (low, high) = row.split_at_mut(BLOCK / 2);
+                for ((low, high), nibble) in low.iter_mut().zip(high).zip(nibbles) {
+                    *low = scale * ((nibble & 15) as f32 - 8.0);
+                    *high = scale * ((nibble >> 4) as f32 - 8.0);
+                }
+            }
+        }
+        DType::U32 => panic!("a weight is never of integers"),
+    }
+}
