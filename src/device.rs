@@ -36,7 +36,7 @@ impl Device {
         Device::Cpu(Cpu::default())
     }
 
-    /// The GPU device, opened and tested.
+    /// The GPU device. [`self_test`](crate::self_test) tests it.
     ///
     /// # Errors
     /// Those of [`Gpu::open`].
@@ -83,6 +83,14 @@ impl Device {
         match self {
             Device::Cpu(cpu) => cpu.free(buffer),
             Device::Gpu(gpu) => gpu.free(buffer),
+        }
+    }
+
+    /// Gives all memory back. No tensor may be used any more.
+    pub fn reset(&mut self) {
+        match self {
+            Device::Cpu(cpu) => cpu.reset(),
+            Device::Gpu(gpu) => gpu.reset(),
         }
     }
 

@@ -189,6 +189,11 @@ impl Session {
         &self.device
     }
 
+    /// The device, for another use. Its memory is still as the session left it.
+    pub fn into_device(self) -> Device {
+        self.device
+    }
+
     /// An expert's id and one of its pages, by the page's number in [`Step::Missing`].
     pub fn page(&self, page: u32) -> Option<(&str, &Page)> {
         let (expert, index) = *self.pages.get(page as usize)?;
@@ -470,11 +475,19 @@ impl Session {
     ///
     /// # Errors
     /// Those of [`Device::read_bytes`].
-    pub fn logits(&mut self) -> Result<Vec<f32>> {
+    pub async fn read_logits(&mut self) -> Result<Vec<f32>> {
         match &self.generation {
-            Some(generation) => now(self.device.read_floats(&generation.workspace.logits)),
+            Some(generation) => self.device.read_floats(&generation.workspace.logits).await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// [`Session::read_logits`], for a device that answers at once.
+    ///
+    /// # Errors
+    /// Those of [`Session::read_logits`].
+    pub fn logits(&mut self) -> Result<Vec<f32>> {
+        now(self.read_logits())
     }
 
     /// Where traced, the experts that served the input's tokens, once the first token is out: those of the encoder by
@@ -494,8 +507,11 @@ fn traced(routes: &Routes) -> Tensor {
     if routes.trace { routes.choices } else { Tensor { rows: 0, ..routes.choices } }
 }
 
-/// The value of a future that has nothing to wait for.
-pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
+/// The value of a future that has nothing to wait for: on the CPU, and natively on any device, all of them.
+///
+/// # Panics
+/// If there was something to wait for.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {
         Poll::Ready(value) => value,

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use gander::device_choice::{ChosenDevice, DeviceChoice};
 use gander::sampling::Sampling;
 use gander::session::{Request, RoutedToken, Session, Step, Strategy, Work};
 use gander::{Error, ErrorCode, Result};
@@ -33,8 +34,8 @@ pub struct Generate {
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
     /// What computes
-    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
-    device: DeviceChoice,
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    device: DeviceName,
     /// How experts are chosen: phatgoose, or none for the base alone
     #[arg(long, default_value = "phatgoose")]
     strategy: String,
@@ -73,11 +74,22 @@ pub struct Generate {
     trace: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DeviceChoice {
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DeviceName {
+    /// The faster of the CPU and a real GPU
     Auto,
     Cpu,
     Gpu,
+}
+
+impl From<DeviceName> for DeviceChoice {
+    fn from(name: DeviceName) -> Self {
+        match name {
+            DeviceName::Auto => DeviceChoice::Auto,
+            DeviceName::Cpu => DeviceChoice::Cpu,
+            DeviceName::Gpu => DeviceChoice::Gpu,
+        }
+    }
 }
 
 /// What `--json` prints.
@@ -88,6 +100,7 @@ struct Report<'a> {
     text: Option<&'a str>,
     finish: &'static str,
     device: &'static str,
+    device_reason: &'a str,
     pages: Pages,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_logits: Option<Vec<f32>>,
@@ -104,16 +117,8 @@ struct Pages {
 
 /// Runs the command.
 pub fn run(arguments: &Generate) -> Result<()> {
-    if arguments.device == DeviceChoice::Gpu {
-        let expected = "--device cpu or auto";
-        return Err(Error::new(
-            ErrorCode::Unsupported,
-            "--device gpu",
-            "this version has no GPU device",
-            expected,
-        ));
-    }
-    let mut session = host::open(&arguments.base, &arguments.experts)?;
+    let ChosenDevice { device, reason } = host::open_device(arguments.device.into())?;
+    let mut session = host::open(device, &arguments.base, &arguments.experts)?;
     session.start(arguments.request()?)?;
     let mut first_logits = None;
     let mut routing: Vec<RoutedToken> = Vec::new();
@@ -141,6 +146,7 @@ pub fn run(arguments: &Generate) -> Result<()> {
             text: session.text(),
             finish: finish.as_str(),
             device: session.device().name(),
+            device_reason: &reason,
             pages: Pages { count, bytes, passes },
             first_logits,
             routing: arguments.trace.then_some(&routing),

@@ -1,18 +1,27 @@
 //! What fetches for a session here: the file system.
 
 use std::path::Path;
+use std::time::Instant;
 
 use gander::base::Base;
 use gander::catalog::Catalog;
+use gander::device::Device;
+use gander::device_choice::{self, ChosenDevice, DeviceChoice};
 use gander::experts::Expert;
 use gander::formats::open::read;
 use gander::formats::peft::{self, Adapter};
-use gander::session::{Session, Step};
+use gander::session::{Session, Step, now};
 use gander::{Error, ErrorCode, Result};
 
+/// A device, and why it is this one.
+pub fn open_device(choice: DeviceChoice) -> Result<ChosenDevice> {
+    let start = Instant::now();
+    now(device_choice::open(choice, || start.elapsed().as_secs_f64() * 1e3))
+}
+
 /// A session over a base on disk and experts on disk: catalogues and PEFT folders, in this order.
-pub fn open(base: &Path, experts: &[impl AsRef<Path>]) -> Result<Session> {
-    let mut session = Session::new(Base::open(base)?)?;
+pub fn open(device: Device, base: &Path, experts: &[impl AsRef<Path>]) -> Result<Session> {
+    let mut session = Session::on(device, Base::open(base)?)?;
     for path in experts {
         let path = path.as_ref();
         let added = match path.is_dir() && !path.join("catalog.json").exists() {

@@ -37,6 +37,11 @@ impl Cpu {
         self.freed.push(id);
     }
 
+    /// Gives all memory back.
+    pub fn reset(&mut self) {
+        *self = Cpu::default();
+    }
+
     /// The bytes of a tensor.
     pub fn bytes(&self, tensor: &Tensor) -> &[u8] {
         &bytemuck::cast_slice(&self.buffers[tensor.buffer.0 as usize])[range(tensor)]

@@ -94,6 +94,13 @@ impl Gpu {
         self.freed.push(id);
     }
 
+    /// Gives all memory back, once the work that uses it is done.
+    pub fn reset(&mut self) {
+        self.submit();
+        self.buffers.clear();
+        self.freed.clear();
+    }
+
     /// Fills a tensor, after all that was run before.
     pub fn write(&mut self, tensor: &Tensor, bytes: &[u8]) {
         if bytes.is_empty() || self.faults.any() {

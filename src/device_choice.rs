@@ -1,0 +1,128 @@
+//! Which device a model gets: the one that was asked for, or the faster of those that are there.
+
+use crate::base::{Base, no_tokenizer};
+use crate::device::{Device, Gpu};
+use crate::error::{Error, ErrorCode, Result};
+use crate::quant::Values;
+use crate::self_test;
+use crate::session::{Request, Session, Step};
+use crate::synthetic;
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The faster of the CPU and a real GPU, by a short trial. Whatever is wrong with the GPU, the CPU takes over.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU, even one that a CPU plays. Whatever is wrong with it is an error.
+    Gpu,
+}
+
+impl DeviceChoice {
+    /// The choice of that name: `auto`, `cpu`, or `gpu`, which in a browser is called `webgpu`.
+    pub fn parse(name: &str) -> Result<DeviceChoice> {
+        match name {
+            "auto" => Ok(DeviceChoice::Auto),
+            "cpu" => Ok(DeviceChoice::Cpu),
+            "gpu" | "webgpu" => Ok(DeviceChoice::Gpu),
+            _ => {
+                let problem = format!("{name:?} is not a device");
+                Err(Error::new(ErrorCode::InvalidOption, "device", problem, "auto, cpu or webgpu"))
+            }
+        }
+    }
+}
+
+/// A device, and why it is this one.
+pub struct ChosenDevice {
+    /// Opened and, if it is a GPU, tested.
+    pub device: Device,
+    /// For people.
+    pub reason: String,
+}
+
+/// Opens the device that was asked for. `now` tells the time in milliseconds.
+///
+/// # Errors
+/// For [`DeviceChoice::Gpu`] alone: those of [`Gpu::open`] and [`self_test::check`].
+pub async fn open(choice: DeviceChoice, now: impl Fn() -> f64) -> Result<ChosenDevice> {
+    match choice {
+        DeviceChoice::Cpu => Ok(cpu("asked for".to_owned())),
+        DeviceChoice::Gpu => {
+            let device = self_test::check(Device::gpu().await?).await?;
+            Ok(ChosenDevice { device, reason: "asked for".to_owned() })
+        }
+        DeviceChoice::Auto => Ok(choose(now).await.unwrap_or_else(|error| cpu(error.to_string()))),
+    }
+}
+
+async fn choose(now: impl Fn() -> f64) -> Result<ChosenDevice> {
+    let gpu = Gpu::open().await?;
+    if gpu.adapter().is_software {
+        return Ok(cpu(format!("the only adapter is software ({})", gpu.adapter().name)));
+    }
+    let gpu = self_test::check(Device::Gpu(Box::new(gpu))).await?;
+    let (gpu, on_gpu) = trial(gpu, &now).await?;
+    let (_, on_cpu) = trial(Device::cpu(), &now).await?;
+    let reason = format!("in a trial, the GPU took {on_gpu}, the CPU {on_cpu}");
+    match on_gpu.of_an_answer() < on_cpu.of_an_answer() {
+        true => Ok(ChosenDevice { device: gpu, reason }),
+        false => Ok(cpu(reason)),
+    }
+}
+
+fn cpu(reason: String) -> ChosenDevice {
+    ChosenDevice { device: Device::cpu(), reason }
+}
+
+/// What a device took for a small model, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    encoder: f64,
+    token: f64,
+}
+
+/// Tokens of a usual answer, by which the two parts of a trial are weighed.
+const USUAL_TOKENS: f64 = 32.0;
+
+impl Trial {
+    fn of_an_answer(&self) -> f64 {
+        self.encoder + USUAL_TOKENS * self.token
+    }
+}
+
+impl std::fmt::Display for Trial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1} ms for 64 tokens in and {:.1} ms for each token out", self.encoder, self.token)
+    }
+}
+
+/// Runs an eighth of a flan-t5-small: its widths, one block of each kind, a small vocabulary.
+async fn trial(device: Device, now: impl Fn() -> f64) -> Result<(Device, Trial)> {
+    const TOKENS: usize = 16;
+    let mut config = synthetic::config(512, 6, 1024, 1, 4096);
+    config.eos_token_ids.clear();
+    let checkpoint = synthetic::checkpoint(&config, 1, |_, floats| Values::q8_0_from(floats));
+    let mut session = Session::on(device, Base::new(checkpoint, Err(no_tokenizer("trial"))))?;
+    let mut best = Trial { encoder: f64::INFINITY, token: f64::INFINITY };
+    // The first round pays for what is done once.
+    for _ in 0..3 {
+        let input_ids = Some((2..66).collect());
+        session.start(Request { input_ids, max_new_tokens: TOKENS, ..Request::default() })?;
+        let start = now();
+        let mut first = f64::NAN;
+        while !matches!(session.next_step().await?, Step::Done(_)) {
+            if session.output_ids().len() == 1 {
+                first = now();
+            }
+        }
+        let token = (now() - first) / (session.output_ids().len() as f64 - 1.0).max(1.0);
+        best.token = best.token.min(token);
+        best.encoder = best.encoder.min((first - start - token).max(0.0));
+    }
+    let mut device = session.into_device();
+    device.reset();
+    Ok((device, best))
+}
