@@ -43,22 +43,25 @@ pub struct ChosenDevice {
     pub reason: String,
 }
 
-/// Opens the device that was asked for. `now` tells the time in milliseconds.
+/// Opens the device that was asked for. `allowed` is an error where it is clear beforehand that there is no GPU; `now`
+/// tells the time in milliseconds.
 ///
 /// # Errors
-/// For [`DeviceChoice::Gpu`] alone: those of [`Gpu::open`] and [`self_test::check`].
-pub async fn open(choice: DeviceChoice, now: impl Fn() -> f64) -> Result<ChosenDevice> {
+/// For [`DeviceChoice::Gpu`] alone: that of `allowed`, those of [`Gpu::open`] and [`self_test::check`].
+pub async fn open(choice: DeviceChoice, allowed: Result<()>, now: impl Fn() -> f64) -> Result<ChosenDevice> {
     match choice {
         DeviceChoice::Cpu => Ok(cpu("asked for".to_owned())),
         DeviceChoice::Gpu => {
+            allowed?;
             let device = self_test::check(Device::gpu().await?).await?;
             Ok(ChosenDevice { device, reason: "asked for".to_owned() })
         }
-        DeviceChoice::Auto => Ok(choose(now).await.unwrap_or_else(|error| cpu(error.to_string()))),
+        DeviceChoice::Auto => Ok(choose(allowed, now).await.unwrap_or_else(|error| cpu(error.to_string()))),
     }
 }
 
-async fn choose(now: impl Fn() -> f64) -> Result<ChosenDevice> {
+async fn choose(allowed: Result<()>, now: impl Fn() -> f64) -> Result<ChosenDevice> {
+    allowed?;
     let gpu = Gpu::open().await?;
     if gpu.adapter().is_software {
         return Ok(cpu(format!("the only adapter is software ({})", gpu.adapter().name)));

@@ -3,9 +3,12 @@
 use js_sys::{Object, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
+use web_sys::Performance;
 
 use crate::base::Base;
 use crate::catalog::{Catalog, ExpertRecord};
+use crate::device::Device;
+use crate::device_choice::{self, ChosenDevice, DeviceChoice};
 use crate::error::{Error, ErrorCode};
 use crate::sampling::Sampling;
 use crate::session::{Request, RoutedToken, Session, Step, Strategy};
@@ -17,8 +20,19 @@ type Result<T> = std::result::Result<T, JsValue>;
 #[wasm_bindgen]
 #[derive(Default)]
 pub struct Engine {
+    /// Opened, and waiting for a base.
+    device: Option<Device>,
     session: Option<Session>,
     base_name: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeviceInfo {
+    /// As JavaScript names it: "cpu" or "webgpu".
+    name: &'static str,
+    reason: String,
+    adapter: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -135,6 +149,23 @@ impl Engine {
         Engine::default()
     }
 
+    /// Opens the device that the next base is loaded on: "auto", "cpu" or "webgpu". Without this call it is the CPU.
+    /// Returns `{ name, reason, adapter }`.
+    #[wasm_bindgen(js_name = openDevice)]
+    pub async fn open_device(&mut self, choice: &str) -> Result<JsValue> {
+        let choice = DeviceChoice::parse(choice).map_err(thrown)?;
+        let ChosenDevice { device, reason } =
+            device_choice::open(choice, webgpu(), milliseconds).await.map_err(thrown)?;
+        let info = match &device {
+            Device::Cpu(_) => DeviceInfo { name: "cpu", reason, adapter: None },
+            Device::Gpu(gpu) => {
+                DeviceInfo { name: "webgpu", reason, adapter: Some(gpu.adapter().name.clone()) }
+            }
+        };
+        self.device = Some(device);
+        to_js(&info)
+    }
+
     /// Loads a base from the bytes of a GGUF file. Experts loaded before are dropped.
     #[wasm_bindgen(js_name = loadGguf)]
     pub fn load_gguf(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
@@ -201,10 +232,36 @@ impl Engine {
         self.session_mut()?.start(request).map_err(thrown)
     }
 
-    /// Goes on by one token: `{ kind: "token" | "missing" | "done", … }`.
+    /// Goes on by one token, on the CPU: `{ kind: "token" | "missing" | "done", … }`.
     pub fn step(&mut self) -> Result<JsValue> {
-        let session = self.session_mut()?;
-        match session.step().map_err(thrown)? {
+        let step = self.session_mut()?.step().map_err(thrown)?;
+        self.describe(step)
+    }
+
+    /// Goes on by one token, on any device.
+    #[wasm_bindgen(js_name = nextStep)]
+    pub async fn next_step(&mut self) -> Result<JsValue> {
+        let step = self.session_mut()?.next_step().await.map_err(thrown)?;
+        self.describe(step)
+    }
+
+    /// Hands over the bytes of a page that a step was missing.
+    pub fn provide(&mut self, page: u32, bytes: &[u8]) -> Result<()> {
+        self.session_mut()?.provide(page, bytes).map_err(thrown)
+    }
+
+    /// Drops the answer in the making.
+    pub fn cancel(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.cancel();
+        }
+    }
+}
+
+impl Engine {
+    fn describe(&self, step: Step) -> Result<JsValue> {
+        let session = self.session()?;
+        match step {
             Step::Token(token) => {
                 let routing = (!token.routing.is_empty()).then_some(&token.routing[..]);
                 to_js(&StepInfo::Token { token_id: token.id, text: &token.text, routing })
@@ -241,20 +298,6 @@ impl Engine {
         }
     }
 
-    /// Hands over the bytes of a page that a step was missing.
-    pub fn provide(&mut self, page: u32, bytes: &[u8]) -> Result<()> {
-        self.session_mut()?.provide(page, bytes).map_err(thrown)
-    }
-
-    /// Drops the answer in the making.
-    pub fn cancel(&mut self) {
-        if let Some(session) = &mut self.session {
-            session.cancel();
-        }
-    }
-}
-
-impl Engine {
     fn open(&mut self, name: &str, base: crate::Result<Base>) -> Result<()> {
         let base = base.map_err(thrown)?;
         // A base without a tokenizer is of use, to those who bring token ids; one with a broken tokenizer is broken.
@@ -263,7 +306,9 @@ impl Engine {
         {
             return Err(thrown(error.clone()));
         }
-        self.session = Some(Session::new(base).map_err(thrown)?);
+        self.session = None;
+        let device = self.device.take().unwrap_or_else(Device::cpu);
+        self.session = Some(Session::on(device, base).map_err(thrown)?);
         self.base_name = name.to_owned();
         Ok(())
     }
@@ -314,6 +359,27 @@ impl<'a> From<&'a ExpertRecord> for ExpertInfo<'a> {
             pages: record.pages.len(),
         }
     }
+}
+
+/// Whether WebGPU may be asked for at all: wgpu panics where it may not.
+fn webgpu() -> crate::Result<()> {
+    let global = js_sys::global();
+    let get =
+        |object: &JsValue, name: &str| Reflect::get(object, &JsValue::from_str(name)).unwrap_or_default();
+    let in_browser = ["Window", "WorkerGlobalScope"].iter().any(|name| get(&global, name).is_function());
+    match in_browser && get(&get(&global, "navigator"), "gpu").is_object() {
+        true => Ok(()),
+        false => {
+            let expected = "a browser with WebGPU, on a page served by HTTPS or from localhost; or the CPU";
+            Err(Error::new(ErrorCode::NoGpu, "navigator.gpu", "there is no WebGPU here", expected))
+        }
+    }
+}
+
+/// The time in milliseconds, of a page or of a worker.
+fn milliseconds() -> f64 {
+    let performance = Reflect::get(&js_sys::global(), &JsValue::from_str("performance"));
+    performance.ok().and_then(|value| value.dyn_into::<Performance>().ok()).map_or(0.0, |clock| clock.now())
 }
 
 /// A plain JavaScript value: objects rather than maps, so that it crosses to the page unchanged.

@@ -116,7 +116,7 @@ fn an_error_is_one_line_with_place_expectation_and_code_and_exit_status_1() {
     let whole = std::fs::read(golden("q8_gguf_q8_0/base.gguf")).unwrap();
     std::fs::write(&truncated, &whole[..whole.len() / 2]).unwrap();
     let truncated = truncated.display().to_string();
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["--base", &base, "--text", "hello"], "[no-tokenizer]"),
         (&["--base", &base, "--text", ""], "[empty-input]"),
         (&["--base", &base, "--input-ids", "1,97"], "[token-out-of-range]"),

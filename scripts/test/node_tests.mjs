@@ -27,7 +27,13 @@ export async function runNodeTests(name, environment = {}) {
     logLevel: "warning",
   });
   const bundles = files.map((file) => join(output, file.replace(/\.ts$/, ".mjs")));
-  const parameters = ["--enable-source-maps", "--test", "--test-reporter=spec", ...bundles];
+  const parameters = [
+    "--enable-source-maps",
+    "--test",
+    "--test-reporter=spec",
+    "--test-timeout=300000",
+    ...bundles,
+  ];
   const { status, output: report } = await run(process.execPath, parameters, { environment });
   return countNodeTests(report, status);
 }

@@ -16,7 +16,7 @@ use gander::{Error, ErrorCode, Result};
 /// A device, and why it is this one.
 pub fn open_device(choice: DeviceChoice) -> Result<ChosenDevice> {
     let start = Instant::now();
-    now(device_choice::open(choice, || start.elapsed().as_secs_f64() * 1e3))
+    now(device_choice::open(choice, Ok(()), || start.elapsed().as_secs_f64() * 1e3))
 }
 
 /// A session over a base on disk and experts on disk: catalogues and PEFT folders, in this order.

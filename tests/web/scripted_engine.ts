@@ -2,7 +2,7 @@
 // character a token. Letters are routed to the first expert, all else to the last; the first block's page serves both.
 
 import type { Engine, GatesSource, MissingPage, StartRequest, Step } from "../../www/src/engine.ts";
-import type { Base, Expert, RoutedChoice } from "../../www/src/types.ts";
+import type { Base, DeviceName, Expert, LoadedDevice, RoutedChoice } from "../../www/src/types.ts";
 
 interface CatalogPage {
   block: string;
@@ -41,6 +41,11 @@ export class ScriptedEngine implements Engine {
   #base: Base | undefined;
   #experts: CatalogExpert[] = [];
   #running: Running | undefined;
+
+  async openDevice(choice: DeviceName): Promise<LoadedDevice> {
+    if (choice === "webgpu") throw plain("no-gpu", "gpu", "a script has none", "the CPU");
+    return { name: "cpu", reason: "scripted", adapter: null };
+  }
 
   loadGguf(name: string, bytes: Uint8Array): void {
     const magic = new TextDecoder().decode(bytes.subarray(0, 4));
@@ -88,7 +93,7 @@ export class ScriptedEngine implements Engine {
     };
   }
 
-  step(): Step {
+  async step(): Promise<Step> {
     const running = this.#running;
     if (!running) throw plain("invalid-state", "step", "nothing runs", "start before it");
     if (running.request.text?.includes("slowly")) computeFor(20);

@@ -1,6 +1,14 @@
 // The WebAssembly engine as TypeScript sees it: the contract of `src/web.rs`. It computes and never fetches.
 
-import type { Base, Expert, Finish, GenerateOptions, RoutedChoice } from "./types.ts";
+import type {
+  Base,
+  DeviceName,
+  Expert,
+  Finish,
+  GenerateOptions,
+  LoadedDevice,
+  RoutedChoice,
+} from "./types.ts";
 
 /** Where the gates of a catalogue are. */
 export interface GatesSource {
@@ -46,13 +54,15 @@ export type Step =
 
 /** One object, one caller, no call while another runs. Methods throw plain data with a code, or trap on a bug. */
 export interface Engine {
+  /** Opens and tests the device that the next base goes to. */
+  openDevice(choice: DeviceName): Promise<LoadedDevice>;
   loadGguf(name: string, bytes: Uint8Array): void;
   loadHuggingFace(name: string, files: Record<string, Uint8Array>): void;
   baseInfo(): Base;
   addCatalog(catalogName: string, catalogJson: Uint8Array, gates: Uint8Array): Expert[];
   start(request: StartRequest): void;
   /** Computes the next token, or says what it lacks for it. Repeat it once everything was provided. */
-  step(): Step;
+  step(): Promise<Step>;
   provide(page: number, bytes: Uint8Array): void;
   /** Forgets the running generation. */
   cancel(): void;

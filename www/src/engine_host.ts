@@ -39,23 +39,28 @@ export class EngineHost implements Host {
     const transfers = linked(signal, this.#disposal.signal);
     const { catalogUrl } = request;
     const starting = this.#startEngineModule(request.wasmUrl);
-    const [engineModule, base, catalog] = await allOrFirstFailure(transfers, [
-      starting,
+    // While the files are on their way the device is opened: its shaders take a while to compile.
+    const opening = starting.then(async (engineModule) => {
+      const engine = engineModule.createEngine();
+      return { engine, device: await engine.openDevice(request.device) };
+    });
+    const [{ engine, device }, base, catalog] = await allOrFirstFailure(transfers, [
+      opening,
       fetchBase(this.#network, request.base, report, transfers.signal),
       catalogUrl === undefined
         ? undefined
         : fetchCatalog(this.#network, catalogUrl, starting, report, transfers.signal),
     ]).catch((error) => {
+      opening.then(({ engine }) => engine.free()).catch(() => {});
       throw toGanderError(error);
     });
     throwIfAborted("load", signal);
-    const engine = engineModule.createEngine();
     try {
       giveBase(engine, base);
       const experts = catalog ? engine.addCatalog(catalog.url, catalog.json, catalog.gates) : [];
       this.#engine = engine;
       this.#catalogUrl = catalog?.url ?? "";
-      return { base: engine.baseInfo(), experts };
+      return { base: engine.baseInfo(), device, experts };
     } catch (cause) {
       const error = toGanderError(cause);
       this.#engine = undefined;
@@ -88,14 +93,14 @@ export class EngineHost implements Host {
     const meter = new Meter();
     const routing: RoutedChoice[] = [];
     const { input, options } = request;
-    this.#call(() =>
+    await this.#call(() =>
       engine.start(typeof input === "string" ? { ...options, text: input } : { ...options, inputIds: input }),
     );
     try {
       for (;;) {
         await yieldToEvents();
         throwIfAborted("generate", signal);
-        const step = this.#call(() => engine.step());
+        const step = await this.#call(() => engine.step());
         switch (step.kind) {
           case "token": {
             meter.token();
@@ -112,7 +117,7 @@ export class EngineHost implements Host {
         }
       }
     } catch (error) {
-      if (!this.#broken) this.#call(() => engine.cancel());
+      if (!this.#broken) await this.#call(() => engine.cancel());
       throw error;
     }
   }
@@ -133,7 +138,7 @@ export class EngineHost implements Host {
       transfers,
       pages.map(async (page) => {
         const bytes = await this.#store.page(this.#sourceOf(page), transfers.signal);
-        this.#call(() => engine.provide(page.page, bytes));
+        await this.#call(() => engine.provide(page.page, bytes));
         loaded += bytes.length;
         onProgress({ phase: "pages", file, loaded, total });
       }),
@@ -164,9 +169,9 @@ export class EngineHost implements Host {
   }
 
   /** Every call into the engine once it is loaded: notices when it breaks. */
-  #call<T>(call: () => T): T {
+  async #call<T>(call: () => T | Promise<T>): Promise<T> {
     try {
-      return call();
+      return await call();
     } catch (cause) {
       const error = toGanderError(cause);
       if (error.code === "internal") this.#broken = error;

@@ -1,8 +1,13 @@
 // `#engine` (package.json, "imports") is what wasm-bindgen makes of src/web.rs. Declared here so that types can be
 // checked before, and without, a WebAssembly build.
 declare module "#engine" {
+  type Contract = import("./engine.ts").Engine;
+  /** `step` is for the CPU alone and answers at once, which awaiting it does not mind; `nextStep` is for any device. */
+  interface Generated extends Contract {
+    nextStep(): ReturnType<Contract["step"]>;
+  }
   export const Engine: {
-    new (): import("./engine.ts").Engine;
+    new (): Generated;
     gatesOf: import("./engine.ts").EngineModule["gatesOf"];
   };
   export default function init(options: {

@@ -16,6 +16,18 @@ export type GanderErrorCode =
   | "page-mismatch"
   | "pool-too-small"
   | "not-finite"
+  /** `device: "webgpu"`: there is no adapter, or it gives no device. */
+  | "no-gpu"
+  /** The GPU lacks something that the model or its shaders need; `place` names the limit. */
+  | "device-limit"
+  /** The GPU's driver refused some work; `problem` is its message. */
+  | "device-failed"
+  /** The GPU computes something wrong, as a test at its opening found. */
+  | "device-wrong"
+  /** The GPU went away. */
+  | "device-lost"
+  /** The GPU has no memory left. */
+  | "out-of-memory"
   | "invalid-state"
   /** The server answered 404 or 410. */
   | "not-found"

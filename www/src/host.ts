@@ -2,18 +2,20 @@
 // before a worker (`WorkerHost`) answer the same calls, so nothing above knows which of them it has.
 
 import type { EngineOptions } from "./engine.ts";
-import type { Answer, Base, Expert, Input, OnProgress, Piece } from "./types.ts";
+import type { Answer, Base, DeviceName, Expert, Input, LoadedDevice, OnProgress, Piece } from "./types.ts";
 
 /** Everything here can be posted to a worker. */
 export interface LoadRequest {
   base: { url: string } | { gguf: Blob | ArrayBuffer; name: string };
   catalogUrl?: string;
+  device: DeviceName;
   wasmUrl?: string;
 }
 
 /** What a model is, once loaded. */
 export interface Loaded {
   base: Base;
+  device: LoadedDevice;
   experts: Expert[];
 }
 

@@ -4,7 +4,16 @@ import type { EngineOptions } from "./engine.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
 import type { Host, Loaded, LoadRequest } from "./host.ts";
-import type { Base, Expert, GenerateOptions, Input, LoadOptions, Piece } from "./types.ts";
+import type {
+  Base,
+  DeviceName,
+  Expert,
+  GenerateOptions,
+  Input,
+  LoadedDevice,
+  LoadOptions,
+  Piece,
+} from "./types.ts";
 import { WorkerHost, type WorkerLike } from "./worker_host.ts";
 
 export { GanderError, type GanderErrorCode } from "./errors.ts";
@@ -14,6 +23,8 @@ export type * from "./types.ts";
 /** A base model with its experts, ready to answer. */
 export class Gander {
   readonly base: Base;
+  /** Where it computes, and why. */
+  readonly device: LoadedDevice;
   /** The experts of the catalogue, in its order. */
   readonly experts: readonly Expert[];
   readonly #host: Host;
@@ -21,6 +32,7 @@ export class Gander {
   private constructor(host: Host, loaded: Loaded) {
     this.#host = host;
     this.base = loaded.base;
+    this.device = loaded.device;
     this.experts = loaded.experts;
   }
 
@@ -108,14 +120,20 @@ function createWorker(): WorkerLike {
 }
 
 function loadRequest(options: LoadOptions): LoadRequest {
-  // The types already say so; not everybody writes TypeScript.
-  if (options.device !== undefined && options.device !== "auto" && options.device !== "cpu") {
-    throw new GanderError("unsupported", "device", `"${options.device}" is not there yet`, '"auto" or "cpu"');
-  }
-  const request: LoadRequest = { base: loadableBase(options.base) };
+  const request: LoadRequest = {
+    base: loadableBase(options.base),
+    device: knownDevice(options.device ?? "auto"),
+  };
   if (options.experts !== undefined) request.catalogUrl = absoluteUrl(options.experts, "experts");
   if (options.wasmUrl !== undefined) request.wasmUrl = absoluteUrl(options.wasmUrl, "wasmUrl");
   return request;
+}
+
+/** The types already say so; not everybody writes TypeScript. */
+function knownDevice(device: DeviceName): DeviceName {
+  const known = ["auto", "webgpu", "cpu"];
+  if (known.includes(device)) return device;
+  throw new GanderError("invalid-option", "device", `"${device}" is not a device`, known.join(", "));
 }
 
 function loadableBase(base: LoadOptions["base"]): LoadRequest["base"] {

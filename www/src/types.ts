@@ -84,13 +84,28 @@ export interface Base {
   hasTokenizer: boolean;
 }
 
+/**
+ * Where to compute. `webgpu` takes any adapter there is, and fails where none computes rightly; `cpu` needs none; `auto`
+ * takes WebGPU if there is a real GPU that computes rightly and wins a trial of some tenths of a second, else the CPU.
+ */
+export type DeviceName = "auto" | "webgpu" | "cpu";
+
+/** Where a model computes. */
+export interface LoadedDevice {
+  name: "webgpu" | "cpu";
+  /** Why there, for people: `asked for`, what a trial took, or what is wrong with the GPU. */
+  reason: string;
+  /** The GPU, as far as the browser names it. */
+  adapter: string | null;
+}
+
 export interface LoadOptions {
   /** URL of a GGUF file, or of a Hugging Face folder (anything that does not end in `.gguf`); or the GGUF itself. */
   base: string | URL | Blob | ArrayBuffer;
   /** URL of a `catalog.json`. Without it the base answers alone. */
   experts?: string | URL;
-  /** Where to compute. `auto` takes the fastest that is there; today that is always `cpu`. */
-  device?: "auto" | "cpu";
+  /** Default `auto`. */
+  device?: DeviceName;
   onProgress?: OnProgress;
   /** Stops the loading. */
   signal?: AbortSignal;

@@ -1,8 +1,9 @@
 // Starts the WebAssembly module, in a browser or in Node.
 
 import init, { Engine } from "#engine";
-import type { EngineModule } from "./engine.ts";
+import type { Engine as EngineContract, EngineModule, Step } from "./engine.ts";
 import { GanderError } from "./errors.ts";
+import type { DeviceName, LoadedDevice } from "./types.ts";
 
 /** Fetches and compiles the module. Later calls get the one that is there. */
 export async function startEngineModule(wasmUrl: string | undefined): Promise<EngineModule> {
@@ -19,7 +20,22 @@ export async function startEngineModule(wasmUrl: string | undefined): Promise<En
       { cause: error },
     );
   }
-  return { createEngine: () => new Engine(), gatesOf: Engine.gatesOf };
+  return { createEngine: () => new WasmEngine(), gatesOf: Engine.gatesOf };
+}
+
+/** The generated class, but for its two ways to step: a CPU answers at once, and what traps there is thrown here. */
+class WasmEngine extends Engine implements EngineContract {
+  #onCpu = true;
+
+  override async openDevice(choice: DeviceName): Promise<LoadedDevice> {
+    const device: LoadedDevice = await super.openDevice(choice);
+    this.#onCpu = device.name === "cpu";
+    return device;
+  }
+
+  override async step(): Promise<Step> {
+    return this.#onCpu ? super.step() : super.nextStep();
+  }
 }
 
 /** Node's fetch knows no file: URLs. The name is a variable so that bundlers for browsers do not look for the module. */

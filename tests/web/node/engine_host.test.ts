@@ -25,7 +25,11 @@ beforeEach(async () => {
 afterEach(() => server.stop());
 
 function load(base = "base.gguf", onProgress: (progress: Progress) => void = () => {}, signal = never()) {
-  const request = { base: { url: server.url + base }, catalogUrl: `${server.url}catalog.json` };
+  const request = {
+    base: { url: server.url + base },
+    catalogUrl: `${server.url}catalog.json`,
+    device: "auto" as const,
+  };
   return host.load(request, onProgress, signal);
 }
 

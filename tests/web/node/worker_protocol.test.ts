@@ -36,7 +36,8 @@ afterEach(async () => {
 
 function load(signal = never()) {
   const base = { url: `${server.url}base.gguf` };
-  return host.load({ base, catalogUrl: `${server.url}catalog.json` }, () => {}, signal);
+  const request = { base, catalogUrl: `${server.url}catalog.json`, device: "cpu" as const };
+  return host.load(request, () => {}, signal);
 }
 
 function generate(text: string, signal = never(), onPiece: (piece: Piece) => void = () => {}) {

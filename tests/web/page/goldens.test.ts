@@ -1,5 +1,5 @@
 // The built package with the real engine, over HTTP, against the goldens: what it answers, which experts it chooses, and
-// that it fetches them when it needs them and not before. In a worker in Chromium, and in Node.
+// that it fetches them when it needs them and not before. In a worker in Chromium, on the CPU and on WebGPU, and in Node.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -66,95 +66,105 @@ function check(answer: Answer, run: Expected["runs"][number]): void {
   }
 }
 
-describe("in a worker in Chromium", () => {
-  let browser: Browser;
-  let page: Page;
-  const paths: string[] = [];
+/** Chromium's own GPU in software. */
+const webgpu = "--enable-unsafe-webgpu";
 
-  before(async () => {
-    browser = await chromium.launch({
-      executablePath: "/usr/bin/chromium",
-      args: ["--no-sandbox", "--disable-quic"],
-    });
-    page = await browser.newPage();
-    page.on("request", (request) => paths.push(new URL(request.url()).pathname));
-    await page.goto(server.url);
-    await page.evaluate(async () => {
-      const library = "/dist/index.js";
-      const gander = (await import(library)) as { Gander: typeof Gander };
-      const reports: Progress[] = [];
-      const model = await gander.Gander.load({
-        base: "base/",
-        experts: "ocean/catalog.json",
-        onProgress: (progress) => reports.push(progress),
+for (const device of ["cpu", "webgpu"] as const)
+  describe(`in a worker in Chromium, on ${device}`, () => {
+    let browser: Browser;
+    let page: Page;
+    const paths: string[] = [];
+
+    before(async () => {
+      browser = await chromium.launch({
+        executablePath: "/usr/bin/chromium",
+        args: ["--no-sandbox", "--disable-quic", webgpu],
       });
-      Object.assign(globalThis, { model, reports });
+      page = await browser.newPage();
+      page.on("request", (request) => paths.push(new URL(request.url()).pathname));
+      await page.goto(server.url);
+      await page.evaluate(async (device) => {
+        const library = "/dist/index.js";
+        const gander = (await import(library)) as { Gander: typeof Gander };
+        const reports: Progress[] = [];
+        const model = await gander.Gander.load({
+          base: "base/",
+          experts: "ocean/catalog.json",
+          device,
+          onProgress: (progress) => reports.push(progress),
+        });
+        Object.assign(globalThis, { model, reports });
+      }, device);
+    });
+    after(() => browser?.close());
+
+    const generate = (topK: number) => {
+      const options = { topK, maxNewTokens: expected.max_new_tokens, trace: true };
+      return page.evaluate(
+        async ([ids, options]) =>
+          await (globalThis as unknown as { model: Gander }).model.generate(ids, options),
+        [expected.input_ids, options] as [number[], GenerateOptions],
+      );
+    };
+    const adapterRequests = () => paths.filter((path) => path.endsWith("adapter_model.safetensors"));
+
+    test("the model says where it computes", async () => {
+      const found = await page.evaluate(() => (globalThis as unknown as { model: Gander }).model.device);
+      assert.deepEqual([found.name, found.reason], [device, "asked for"]);
+    });
+
+    test("loading brings the base, the catalogue and the gates, and no expert", () => {
+      assert.deepEqual(adapterRequests(), []);
+      assert.ok(paths.includes("/base/model.safetensors"));
+      assert.ok(paths.includes("/ocean/gates.safetensors"));
+    });
+
+    for (const run of expected.runs) {
+      test(`the answer and the choices are the reference's, with ${run.top_k} experts a token`, async () => {
+        check(await generate(run.top_k), run);
+      });
+    }
+
+    test("pages that are there are not fetched again", async () => {
+      const before = adapterRequests().length;
+      assert.ok(before > 0);
+      const { stats } = await generate(2);
+      assert.equal(stats.pagesFetched, 0);
+      assert.equal(adapterRequests().length, before);
+    });
+
+    test("what Rust refuses arrives as a GanderError with Rust's code", async () => {
+      const codes = await page.evaluate(async () => {
+        const { model } = globalThis as unknown as { model: Gander };
+        const codeOf = async (run: () => PromiseLike<unknown>) => {
+          try {
+            await run();
+            return "none";
+          } catch (error) {
+            return `${(error as GanderError).name} ${(error as GanderError).code}`;
+          }
+        };
+        return [
+          await codeOf(() => model.generate("text")),
+          await codeOf(() => model.generate([])),
+          await codeOf(() => model.generate([9999, 1])),
+          await codeOf(() => model.generate([5, 1], { include: ["nobody"] })),
+          await codeOf(() => model.generate([5, 1], { topK: 0 })),
+          await codeOf(() => model.generate([5, 1], { tempreature: 1 } as GenerateOptions)),
+          await codeOf(() => model.generate([5, 1], { maxNewTokens: 2 })),
+        ];
+      });
+      assert.deepEqual(codes, [
+        "GanderError no-tokenizer",
+        "GanderError empty-input",
+        "GanderError token-out-of-range",
+        "GanderError unknown-expert",
+        "GanderError invalid-option",
+        "GanderError invalid-option",
+        "none",
+      ]);
     });
   });
-  after(() => browser?.close());
-
-  const generate = (topK: number) => {
-    const options = { topK, maxNewTokens: expected.max_new_tokens, trace: true };
-    return page.evaluate(
-      async ([ids, options]) =>
-        await (globalThis as unknown as { model: Gander }).model.generate(ids, options),
-      [expected.input_ids, options] as [number[], GenerateOptions],
-    );
-  };
-  const adapterRequests = () => paths.filter((path) => path.endsWith("adapter_model.safetensors"));
-
-  test("loading brings the base, the catalogue and the gates, and no expert", () => {
-    assert.deepEqual(adapterRequests(), []);
-    assert.ok(paths.includes("/base/model.safetensors"));
-    assert.ok(paths.includes("/ocean/gates.safetensors"));
-  });
-
-  for (const run of expected.runs) {
-    test(`the answer and the choices are the reference's, with ${run.top_k} experts a token`, async () => {
-      check(await generate(run.top_k), run);
-    });
-  }
-
-  test("pages that are there are not fetched again", async () => {
-    const before = adapterRequests().length;
-    assert.ok(before > 0);
-    const { stats } = await generate(2);
-    assert.equal(stats.pagesFetched, 0);
-    assert.equal(adapterRequests().length, before);
-  });
-
-  test("what Rust refuses arrives as a GanderError with Rust's code", async () => {
-    const codes = await page.evaluate(async () => {
-      const { model } = globalThis as unknown as { model: Gander };
-      const codeOf = async (run: () => PromiseLike<unknown>) => {
-        try {
-          await run();
-          return "none";
-        } catch (error) {
-          return `${(error as GanderError).name} ${(error as GanderError).code}`;
-        }
-      };
-      return [
-        await codeOf(() => model.generate("text")),
-        await codeOf(() => model.generate([])),
-        await codeOf(() => model.generate([9999, 1])),
-        await codeOf(() => model.generate([5, 1], { include: ["nobody"] })),
-        await codeOf(() => model.generate([5, 1], { topK: 0 })),
-        await codeOf(() => model.generate([5, 1], { tempreature: 1 } as GenerateOptions)),
-        await codeOf(() => model.generate([5, 1], { maxNewTokens: 2 })),
-      ];
-    });
-    assert.deepEqual(codes, [
-      "GanderError no-tokenizer",
-      "GanderError empty-input",
-      "GanderError token-out-of-range",
-      "GanderError unknown-expert",
-      "GanderError invalid-option",
-      "GanderError invalid-option",
-      "none",
-    ]);
-  });
-});
 
 describe("in Node, without a worker", () => {
   test("the answer and the choices are the reference's", async () => {
