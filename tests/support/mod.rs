@@ -1,9 +1,11 @@
 //! What the tests share: the golden files, and how a session is run over them.
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "every test file uses a part of it")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use gander::base::{Base, no_tokenizer};
 use gander::device::Device;
@@ -167,27 +169,50 @@ pub struct Answer {
     pub finish: String,
     pub routing: Vec<RoutedToken>,
     /// By name, the values of the pass that counted, one after another.
-    pub values: BTreeMap<String, Vec<f32>>,
+    pub values: Values,
     /// How many times a step was missing pages.
     pub misses: usize,
 }
 
 /// Runs a request to its end, providing what it misses.
+pub async fn answer_on_any(session: &mut Session, request: Request) -> Answer {
+    try_answer_on_any(session, request).await.expect("an answer")
+}
+
+/// The same where a step may fail.
+pub async fn try_answer_on_any(session: &mut Session, request: Request) -> gander::Result<Answer> {
+    let pass: Pass = Rc::default();
+    let seen = pass.clone();
+    session.observe(move |name, values| drop(seen.borrow_mut().insert(name.to_owned(), values.to_vec())));
+    to_the_end(session, request, &pass).await
+}
+
+/// Without looking at the values on the way, so that a GPU may run several steps before it is asked. Not for a session
+/// that was observed before.
+pub async fn answer_unobserved(session: &mut Session, request: Request) -> Answer {
+    to_the_end(session, request, &Pass::default()).await.expect("an answer")
+}
+
+/// On a device that answers at once.
 pub fn answer(session: &mut Session, request: Request) -> Answer {
-    try_answer(session, request).expect("an answer")
+    now(answer_on_any(session, request))
 }
 
 /// The same where a step may fail.
 pub fn try_answer(session: &mut Session, request: Request) -> gander::Result<Answer> {
-    type Values = BTreeMap<String, Vec<f32>>;
-    let pass: Rc<RefCell<Values>> = Rc::default();
-    let seen = pass.clone();
-    session.observe(move |name, values| drop(seen.borrow_mut().insert(name.to_owned(), values.to_vec())));
+    now(try_answer_on_any(session, request))
+}
+
+/// By name, the values of a pass.
+type Values = BTreeMap<String, Vec<f32>>;
+type Pass = Rc<RefCell<Values>>;
+
+async fn to_the_end(session: &mut Session, request: Request, pass: &Pass) -> gander::Result<Answer> {
     session.start(request)?;
     let mut values = Values::new();
     let (mut routing, mut misses) = (Vec::new(), 0);
     loop {
-        match session.step()? {
+        match session.next_step().await? {
             Step::Missing(pages) => {
                 misses += 1;
                 pass.borrow_mut().clear();
@@ -211,5 +236,111 @@ pub fn try_answer(session: &mut Session, request: Request) -> gander::Result<Ans
                 return Ok(Answer { output_ids, finish, routing, values, misses });
             }
         }
+    }
+}
+
+/// Natively a test like any other, in a browser one that waits.
+macro_rules! async_test {
+    ($(#[$attribute:meta])* async fn $name:ident() $body:block) => {
+        $(#[$attribute])*
+        #[cfg(not(target_arch = "wasm32"))]
+        #[test]
+        fn $name() {
+            $crate::support::now(async $body)
+        }
+
+        $(#[$attribute])*
+        #[cfg(target_arch = "wasm32")]
+        #[wasm_bindgen_test::wasm_bindgen_test]
+        async fn $name() $body
+    };
+}
+pub(crate) use async_test;
+
+/// The same test on each kind of device: `cpu::name` and `gpu::name`. The parameter opens a device.
+macro_rules! test_on {
+    ($($(#[$attribute:meta])* async fn $name:ident($device:ident) $body:block)*) => {
+        mod cpu {
+            #[allow(unused_imports, reason = "some test files need nothing from outside")]
+            use super::*;
+            $($crate::support::async_test! {
+                $(#[$attribute])*
+                async fn $name() {
+                    let $device = $crate::support::cpu;
+                    $body
+                }
+            })*
+        }
+
+        mod gpu {
+            #[allow(unused_imports, reason = "some test files need nothing from outside")]
+            use super::*;
+            $($crate::support::async_test! {
+                $(#[$attribute])*
+                async fn $name() {
+                    let $device = $crate::support::gpu;
+                    $body
+                }
+            })*
+        }
+    };
+}
+pub(crate) use test_on;
+
+/// The CPU.
+pub async fn cpu() -> Device {
+    Device::cpu()
+}
+
+/// A GPU. Where there is none the test fails: what did not run proves nothing.
+pub async fn gpu() -> Device {
+    match OPENED.take() {
+        Some(device) => device,
+        None => {
+            Device::gpu().await.expect("a GPU, if only a software one: llvmpipe, or Chromium's SwiftShader")
+        }
+    }
+}
+
+thread_local! {
+    /// A browser runs all tests in one thread, and takes a hundred times as long to compile a shader as Vulkan does: one
+    /// test leaves its GPU to the next.
+    static OPENED: Cell<Option<Device>> = const { Cell::new(None) };
+}
+
+/// Ends a session, whose GPU the next test may have.
+pub fn close(session: Session) {
+    let mut device = session.into_device();
+    device.reset();
+    if cfg!(target_arch = "wasm32") && matches!(device, Device::Gpu(_)) {
+        OPENED.set(Some(device));
+    }
+}
+
+/// What a device is: `cpu`, or `gpu (llvmpipe, Vulkan)`.
+pub fn describe(device: &Device) -> String {
+    match device {
+        Device::Cpu(_) => "cpu".to_owned(),
+        Device::Gpu(gpu) => format!("gpu ({}, {})", gpu.adapter().name, gpu.adapter().backend),
+    }
+}
+
+/// Prints a line that is seen of tests that pass too.
+pub fn report(line: &str) {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use std::io::Write;
+        // Not println!, which the test harness keeps to itself.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+    #[cfg(target_arch = "wasm32")]
+    wasm_bindgen_test::console_log!("{line}");
+}
+
+/// The value of a future that has nothing to wait for, as none has natively.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("this device does not answer at once: await it"),
     }
 }

@@ -1,0 +1,55 @@
+//! One table of cases for every kernel, on every device: the CPU and the GPU, natively and in a browser, against naive
+//! definitions in f64.
+//!
+//! In Chromium the shaders go through tint, WebGPU's other compiler besides naga: a shader that it refuses, or that it
+//! computes otherwise, fails here.
+
+#[path = "kernels/attention.rs"]
+mod attention;
+#[path = "kernels/case.rs"]
+mod case;
+#[path = "kernels/embed.rs"]
+mod embed;
+#[path = "kernels/inputs.rs"]
+mod inputs;
+#[path = "kernels/linear.rs"]
+mod linear;
+#[path = "kernels/next_token.rs"]
+mod next_token;
+#[path = "kernels/numbers.rs"]
+mod numbers;
+#[path = "kernels/rms_norm.rs"]
+mod rms_norm;
+#[path = "kernels/route.rs"]
+mod route;
+#[path = "kernels/sampler.rs"]
+mod sampler;
+#[path = "kernels/sigmoid_gate.rs"]
+mod sigmoid_gate;
+mod support;
+#[path = "kernels/table.rs"]
+mod table;
+
+use gander::device::Device;
+use support::{report, test_on};
+
+#[cfg(target_arch = "wasm32")]
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
+
+test_on! {
+    async fn every_kernel_computes_its_definition(device) {
+        run_all(device().await).await
+    }
+}
+
+async fn run_all(mut device: Device) {
+    let cases = table::cases();
+    let mut failures = Vec::new();
+    for case in &cases {
+        failures.extend(case.run(&mut device).await.err());
+    }
+    let place = support::describe(&device);
+    report(&format!("conformance: {} cases on {place}, {} failed", cases.len(), failures.len()));
+    assert!(failures.is_empty(), "on {place}:\n{}", failures.join("\n"));
+    assert_eq!(cases.len(), table::CASES, "the number of cases changed: change CASES");
+}

@@ -1,0 +1,94 @@
+//! u, what linear layers and their routers compute from: on the device as an `Input`, here by its formula.
+
+use fastrand::Rng;
+use gander::kernels::input::Input;
+
+use super::case::Bench;
+use super::numbers::Fill;
+
+/// How u comes from x.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Form {
+    Plain,
+    Norm,
+    Relu,
+    GatedGelu,
+}
+
+impl Form {
+    pub const ALL: [Form; 4] = [Form::Plain, Form::Norm, Form::Relu, Form::GatedGelu];
+}
+
+/// A number, and the size of what it is the sum of: rounding is relative to that.
+#[derive(Debug, Clone, Copy)]
+pub struct Term {
+    pub value: f64,
+    pub size: f64,
+}
+
+/// `Σ a b`
+pub fn product(a: &[Term], b: impl IntoIterator<Item = f64>) -> Term {
+    let mut sum = Term { value: 0.0, size: 0.0 };
+    for (a, b) in a.iter().zip(b) {
+        sum.value += a.value * b;
+        sum.size += a.size * b.abs();
+    }
+    sum
+}
+
+const EPSILON: f32 = 1e-6;
+
+/// An input on the device, and u (tokens, d_in).
+pub fn input(
+    bench: &mut Bench,
+    random: &mut Rng,
+    form: Form,
+    tokens: usize,
+    d_in: usize,
+    fill: Fill,
+) -> (Input, Vec<Vec<Term>>) {
+    let cols = if form == Form::GatedGelu { 2 * d_in } else { d_in };
+    let floats = fill.floats(random, tokens * cols);
+    let weights = Fill::Random(2.0).floats(random, d_in);
+    let x = bench.fenced(tokens, cols, &floats);
+    let input = match form {
+        Form::Plain => Input::Plain(x),
+        Form::Norm => Input::Norm { x, weight: bench.fenced(1, d_in, &weights), epsilon: EPSILON },
+        Form::Relu => Input::Relu(x),
+        Form::GatedGelu => Input::GatedGelu(x),
+    };
+    let rows = floats.chunks_exact(cols).map(|row| {
+        let x: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
+        let weights = weights.iter().map(|weight| f64::from(*weight));
+        match form {
+            Form::Plain => x.iter().map(|x| term(*x)).collect(),
+            Form::Norm => rms_norm(&x, weights, EPSILON.into()).into_iter().map(term).collect(),
+            Form::Relu => x.iter().map(|x| term(x.max(0.0))).collect(),
+            Form::GatedGelu => {
+                let (gates, values) = x.split_at(d_in);
+                let gated = |(gate, value): (&f64, &f64)| Term {
+                    value: gelu(*gate) * value,
+                    // For negative numbers it is a small difference of large ones.
+                    size: (gate * value).abs(),
+                };
+                gates.iter().zip(values).map(gated).collect()
+            }
+        }
+    });
+    (input, rows.collect())
+}
+
+fn term(value: f64) -> Term {
+    Term { value, size: value.abs() }
+}
+
+/// `x / sqrt(mean(x²) + epsilon) · weight`
+pub fn rms_norm(x: &[f64], weights: impl IntoIterator<Item = f64>, epsilon: f64) -> Vec<f64> {
+    let mean_square = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+    x.iter().zip(weights).map(|(x, weight)| x / (mean_square + epsilon).sqrt() * weight).collect()
+}
+
+/// The tanh approximation of gelu.
+fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+}

@@ -1,0 +1,321 @@
+//! `score_z = LN(u) · LN(v_z) / sqrt(d)`, the k best, their softmax, and `t_z = w_z s_z A_z u`.
+
+use std::collections::BTreeSet;
+
+use fastrand::Rng;
+use gander::kernels::ABSENT;
+use gander::kernels::route::{self, Choices, Deltas, Entry, Flags};
+use gander::router::{GatedEntry, Router};
+
+use super::case::{Bench, Case, TOLERANCE, Word};
+use super::inputs::{Form, Term, input, product};
+use super::numbers::Fill;
+
+#[derive(Debug, Clone)]
+struct Shape {
+    tokens: usize,
+    d_in: usize,
+    form: Form,
+    fill: Fill,
+    /// Experts on each site.
+    sites: Vec<usize>,
+    top_k: usize,
+    max_rank: usize,
+    /// Of 256 experts, how many may not be chosen.
+    forbidden: u8,
+    /// Of 256 pages, how many are absent.
+    absent: u8,
+    gates: GateKind,
+    seed: u64,
+}
+
+/// How the gates of a site's experts differ.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum GateKind {
+    /// At random.
+    Random,
+    /// All the same: ties, which the lower index wins.
+    Same,
+    /// Pairs of equal ones.
+    Pairs,
+    /// As after very little training.
+    Small,
+}
+
+impl Shape {
+    fn new(tokens: usize, d_in: usize, sites: &[usize], top_k: usize) -> Shape {
+        Shape {
+            tokens,
+            d_in,
+            form: Form::Plain,
+            fill: Fill::Random(1.0),
+            sites: sites.to_vec(),
+            top_k,
+            max_rank: 16,
+            forbidden: 0,
+            absent: 0,
+            gates: GateKind::Random,
+            seed: 1,
+        }
+    }
+}
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for form in Form::ALL {
+        for tokens in [1, 4, 33] {
+            cases.push(case(Shape { form, ..Shape::new(tokens, 96, &[5, 3, 8], 2) }));
+        }
+    }
+    for d_in in [7, 20, 33, 96, 512, 1024, 2048, 2049, 3072] {
+        cases.push(case(Shape::new(1, d_in, &[3, 2], 2)));
+        cases.push(case(Shape { form: Form::Norm, ..Shape::new(5, d_in, &[6], 3) }));
+    }
+    for top_k in 1..=8 {
+        let shape = Shape::new(3, 64, &[1, 2, 6, 12], top_k);
+        cases.push(case(Shape { max_rank: [1, 64, 7][top_k % 3], absent: 60, forbidden: 40, ..shape }));
+    }
+    // One site to six, some without an expert.
+    for sites in [&[0, 2][..], &[2, 0, 1], &[0, 0, 0, 4], &[1, 0, 2, 3, 0, 5]] {
+        cases.push(case(Shape::new(2, 96, sites, 2)));
+        cases.push(case(Shape { absent: 128, ..Shape::new(31, 33, sites, 3) }));
+    }
+    for experts in [31, 32, 33, 64, 256, 257, 300] {
+        cases.push(case(Shape { forbidden: 30, absent: 100, ..Shape::new(2, 96, &[experts, 3], 2) }));
+    }
+    for form in [Form::Plain, Form::GatedGelu] {
+        let shape = Shape::new(1, 512, &[4096], 8);
+        cases.push(case(Shape { form, max_rank: 2, absent: 128, forbidden: 10, ..shape }));
+    }
+    cases.push(case(Shape { max_rank: 64, ..Shape::new(70, 512, &[64, 64, 64], 2) }));
+    // Everything is absent; nothing may be chosen.
+    cases.push(case(Shape { absent: 255, ..Shape::new(5, 64, &[6, 6], 2) }));
+    cases.push(case(Shape { forbidden: 255, ..Shape::new(5, 64, &[6, 6], 2) }));
+    for gates in [GateKind::Same, GateKind::Pairs, GateKind::Small] {
+        for (experts, top_k) in [(4, 2), (40, 5), (300, 8)] {
+            let shape = Shape::new(2, 96, &[experts, experts], top_k);
+            cases.push(case(Shape { gates, max_rank: 3, forbidden: 60, ..shape }));
+        }
+    }
+    for fill in [
+        Fill::Random(1e4),
+        Fill::Random(1e-3),
+        Fill::Around(100.0),
+        Fill::Constant(0.0),
+        Fill::Constant(-0.0),
+        Fill::Constant(0.5),
+    ] {
+        cases.push(case(Shape { fill, ..Shape::new(2, 64, &[5, 9], 3) }));
+        // A constant that is no sum of few powers of two is not quite constant once its mean is taken.
+        if fill != Fill::Constant(0.5) {
+            cases.push(case(Shape { fill, form: Form::GatedGelu, ..Shape::new(5, 64, &[5, 9], 3) }));
+        }
+    }
+    for why in 1..=3 {
+        cases.push(case(Shape { absent: 128, ..Shape::new(2, 64, &[5, 9], 3) }).halted(why));
+    }
+    cases
+}
+
+/// One expert on one site.
+struct Expert {
+    entry: Entry,
+    gate: Vec<f32>,
+    a: Vec<f32>,
+}
+
+impl Expert {
+    fn gated(&self) -> GatedEntry<'_> {
+        (self.entry, &self.gate)
+    }
+}
+
+fn case(shape: Shape) -> Case {
+    Case::new(format!("route of {shape:?}"), move |bench: &mut Bench| {
+        let Shape { tokens, d_in, top_k, .. } = shape;
+        let mut random = Rng::with_seed(shape.seed);
+        let (input, u) = input(bench, &mut random, shape.form, tokens, d_in, shape.fill);
+        let expert_count = shape.sites.iter().copied().max().unwrap_or(0) + 2;
+        let mut sites: Vec<Vec<Expert>> =
+            shape.sites.iter().map(|count| experts(&mut random, &shape, *count, expert_count)).collect();
+        let pool = pages(&mut random, &shape, &mut sites, expert_count);
+        // Any number but 0 allows.
+        let allow = |expert| if happens(&mut random, shape.forbidden) { 0 } else { 1 + expert };
+        let allowed: Vec<u32> = (0..expert_count as u32).map(allow).collect();
+
+        let gated: Vec<Vec<GatedEntry>> =
+            sites.iter().map(|site| site.iter().map(Expert::gated).collect()).collect();
+        let Router { gates, .. } = Router::upload(bench.device, d_in, &gated);
+        bench.keep(gates.vectors.buffer);
+        bench.keep(gates.table.buffer);
+
+        // The third step of a run, after two rows that belong to another layer.
+        (bench.words.position, bench.words.first) = (5, 3);
+        let rows_per_step = sites.len() * tokens + 1;
+        let first_row = 2 + 2 * rows_per_step;
+        let row_count = first_row + sites.len() * tokens + 1;
+        let slot_words = 2 + gates.max_rank;
+        let site_words = top_k * slot_words + gates.most_experts;
+        let mut choices = vec![Word::Bits(7); row_count * 2 * top_k];
+        let mut deltas = vec![Word::Anything; tokens * sites.len() * site_words];
+        let mut wanted = BTreeSet::new();
+        for (token, u) in u.iter().enumerate() {
+            for (index, site) in sites.iter().enumerate() {
+                let ranking = rank(u, site, &allowed, top_k);
+                let row = &mut choices[(first_row + index * tokens + token) * 2 * top_k..];
+                let slots = &mut deltas[(token * sites.len() + index) * site_words..];
+                for slot in 0..top_k {
+                    let head = slot * slot_words;
+                    (row[slot], row[top_k + slot]) = (Word::Bits(ABSENT), Word::float(0.0));
+                    (slots[head], slots[head + 1]) = (Word::Bits(ABSENT), Word::Bits(0));
+                    let Some(choice) = ranking.get(slot) else { continue };
+                    let Expert { entry, a, .. } = &site[choice.row];
+                    row[slot] = Word::Bits(choice.row as u32);
+                    row[top_k + slot] = Word::Near(choice.weight, choice.error);
+                    wanted.insert(entry.page as usize);
+                    let start = pool[entry.page as usize];
+                    if start == ABSENT {
+                        continue;
+                    }
+                    slots[head] = Word::Bits(start + entry.b);
+                    slots[head + 1] = Word::Bits(entry.rank);
+                    for (r, a) in a.chunks_exact(d_in).enumerate() {
+                        let Term { value, size } = product(u, a.iter().map(|a| f64::from(*a)));
+                        let scale = f64::from(entry.scale);
+                        let error = scale * size * (choice.error + TOLERANCE * choice.weight);
+                        slots[head + 2 + r] = Word::Near(scale * choice.weight * value, error);
+                    }
+                }
+            }
+        }
+        let mut flags: Vec<u32> = vec![0];
+        flags.extend(&allowed);
+        flags.resize(1 + 2 * expert_count, 0);
+        let mut marked = flags.clone();
+        for page in wanted {
+            marked[0] |= u32::from(pool[page] == ABSENT);
+            marked[1 + expert_count + page] = bench.words.position + 1;
+        }
+
+        let flags = bench.words(1, flags.len(), &flags);
+        bench.expect("flags", flags, marked.into_iter().map(Word::Bits).collect());
+        let rows = bench.words(row_count, 2 * top_k, &vec![7; choices.len()]);
+        bench.expect("choices", rows, choices);
+        let memory = bench.words(1, deltas.len(), &vec![f32::NAN.to_bits(); deltas.len()]);
+        bench.expect("deltas", memory, deltas);
+        let deltas = Deltas::within(memory, &gates, tokens, top_k);
+        let pool = bench.words(1, pool.len(), &pool);
+        let flags = Flags { tensor: flags, experts: expert_count };
+        let choices = Choices { tensor: rows, first_row: 2, rows_per_step };
+        route::record(&mut bench.recording, bench.control, input, &gates, pool, flags, choices, deltas);
+    })
+}
+
+/// So often of 256 times.
+fn happens(random: &mut Rng, share: u8) -> bool {
+    share == 255 || random.u8(..) < share
+}
+
+/// The experts of one site: some of all, in ascending order.
+fn experts(random: &mut Rng, shape: &Shape, count: usize, expert_count: usize) -> Vec<Expert> {
+    let mut ids: Vec<u32> = (0..expert_count as u32).collect();
+    random.shuffle(&mut ids);
+    ids.truncate(count);
+    ids.sort();
+    let mut gates: Vec<Vec<f32>> = Vec::new();
+    for index in 0..count {
+        let repeated = match shape.gates {
+            GateKind::Same => index > 0,
+            GateKind::Pairs => index % 2 == 1,
+            GateKind::Random | GateKind::Small => false,
+        };
+        let size = if shape.gates == GateKind::Small { 1e-3 } else { 1.0 };
+        gates.push(match repeated {
+            true => gates[index - 1].clone(),
+            false => Fill::Random(size).floats(random, shape.d_in),
+        });
+    }
+    let expert = |(id, gate): (u32, Vec<f32>)| {
+        let rank = random.u32(1..=shape.max_rank as u32);
+        let scale = 0.5 + random.f32();
+        let a = Fill::Random(1.0).floats(random, rank as usize * shape.d_in);
+        Expert { entry: Entry { expert: id, page: id, a: 0, b: 0, rank, scale }, gate, a }
+    };
+    ids.into_iter().zip(gates).map(expert).collect()
+}
+
+/// The adapters' memory: where each page begins, then the pages. A page holds one expert's A for all sites, whose places
+/// are noted, and NaN between them; B is not looked at here.
+fn pages(random: &mut Rng, shape: &Shape, sites: &mut [Vec<Expert>], expert_count: usize) -> Vec<u32> {
+    let mut pages: Vec<Vec<u32>> = vec![vec![f32::NAN.to_bits(); 3]; expert_count];
+    for expert in sites.iter_mut().flatten() {
+        let page = &mut pages[expert.entry.page as usize];
+        expert.entry.a = page.len() as u32;
+        page.extend(expert.a.iter().map(|a| a.to_bits()));
+        expert.entry.b = page.len() as u32;
+        page.push(f32::NAN.to_bits());
+    }
+    let mut pool = vec![ABSENT; expert_count];
+    for (index, page) in pages.into_iter().enumerate() {
+        if !happens(random, shape.absent) {
+            pool[index] = pool.len() as u32;
+            pool.extend(page);
+        }
+    }
+    pool
+}
+
+/// A chosen expert.
+struct Choice {
+    /// Its row among the site's gates.
+    row: usize,
+    weight: f64,
+    /// How far off the weight may be.
+    error: f64,
+}
+
+/// The k experts of a site that fit u best, best first.
+fn rank(u: &[Term], site: &[Expert], allowed: &[u32], top_k: usize) -> Vec<Choice> {
+    let raw: Vec<f64> = u.iter().map(|u| u.value).collect();
+    // Centring costs the rounding of one subtraction, much less than TOLERANCE of a long sum.
+    let normal = layer_norm(&raw)
+        .into_iter()
+        .zip(u)
+        .map(|((value, scale), u)| Term { value, size: value.abs() + scale * u.size / 16.0 });
+    let normal: Vec<Term> = normal.collect();
+    let score = |expert: &Expert| {
+        let gate: Vec<f64> = expert.gate.iter().map(|v| f64::from(*v)).collect();
+        let score = product(&normal, layer_norm(&gate).into_iter().map(|(value, _)| value));
+        let root = (u.len() as f64).sqrt();
+        Term { value: score.value / root, size: score.size / root }
+    };
+    let mut scores: Vec<(usize, Term)> = (site.iter().enumerate())
+        .filter(|(_, expert)| allowed[expert.entry.expert as usize] != 0)
+        .map(|(row, expert)| (row, score(expert)))
+        .collect();
+    scores.sort_by(|(_, a), (_, b)| b.value.total_cmp(&a.value));
+    for pair in scores.windows(2).take(top_k) {
+        let [(_, a), (_, b)] = pair else { unreachable!("windows of two") };
+        let margin = a.value - b.value;
+        assert!(
+            margin == 0.0 || margin > TOLERANCE * a.size,
+            "scores {a:?} and {b:?} may change places: take another seed"
+        );
+    }
+    scores.truncate(top_k);
+    let total: f64 = scores.iter().map(|(_, score)| (score.value - scores[0].1.value).exp()).sum();
+    let error = scores.iter().map(|(_, score)| score.size).fold(1.0, f64::max) * 2.0 * TOLERANCE;
+    let choice = |(row, score): &(usize, Term)| {
+        let weight = (score.value - scores[0].1.value).exp() / total;
+        Choice { row: *row, weight, error: weight * error }
+    };
+    scores.iter().map(choice).collect()
+}
+
+/// `(x − mean x) / sqrt(var x + 1e-5)`, each with the factor.
+fn layer_norm(x: &[f64]) -> Vec<(f64, f64)> {
+    let mean = x.iter().sum::<f64>() / x.len() as f64;
+    let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
+    let scale = 1.0 / (variance + 1e-5).sqrt();
+    x.iter().map(|x| ((x - mean) * scale, scale)).collect()
+}
