@@ -1,12 +1,13 @@
-//! The engine against transformers, PEFT and the formula in float64: every block's output, every choice of experts,
-//! logits and greedy tokens. A failure names the first layer that differs.
+//! The engine against transformers, PEFT and the formula in float64, on the CPU and on the GPU: every block's output,
+//! every choice of experts, logits and greedy tokens. A failure names the first layer that differs.
 
 mod support;
 
 use std::collections::HashMap;
 
-use gander::session::RoutedToken;
-use support::{Case, Choice, Run, answer, make_resident};
+use gander::device::Device;
+use gander::session::{RoutedToken, Session};
+use support::{Case, Choice, Run, answer_on_any, answer_unobserved, make_resident, test_on};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -33,21 +34,27 @@ fn depth(name: &str) -> (bool, bool, bool, usize) {
     (name.ends_with("logits"), name.starts_with("decoder"), name.ends_with("final"), block)
 }
 
-fn check(name: &str) {
+async fn check(open: impl AsyncFn() -> Device, name: &str) {
     let case = Case::load(name);
     for base in &case.bases {
+        let mut session = case.session_on(open().await, base);
+        make_resident(&mut session);
+        // Nobody looks yet: a GPU runs several steps before it is asked, and must come to the same tokens.
         for run in &case.runs {
-            check_run(&case, base, run);
+            let found = answer_unobserved(&mut session, case.request(run.top_k)).await;
+            assert_eq!(found.output_ids, run.output_ids, "{name} ({base}), k = {}: tokens", run.top_k);
         }
+        for run in &case.runs {
+            check_run(&mut session, &case, base, run).await;
+        }
+        support::close(session);
     }
 }
 
-fn check_run(case: &Case, base: &str, run: &Run) {
-    let place = format!("{} ({base}), k = {}", case.name, run.top_k);
+async fn check_run(session: &mut Session, case: &Case, base: &str, run: &Run) {
+    let place = format!("{} ({base}), k = {}, on the {}", case.name, run.top_k, session.device().name());
     let tolerance = if is_rounded(case) { ROUNDED_TOLERANCE } else { TOLERANCE };
-    let mut session = case.session(base);
-    make_resident(&mut session);
-    let found = answer(&mut session, case.request(run.top_k));
+    let found = answer_on_any(session, case.request(run.top_k)).await;
     assert_eq!(found.misses, 0, "{place}: every page is resident");
     if run.top_k == 2 {
         let mut expected: Vec<_> =
@@ -103,7 +110,9 @@ fn check_routing(place: &str, case: &Case, expected: &[Choice], found: &[RoutedT
 
 macro_rules! goldens {
     ($($case:ident)*) => {
-        $(#[test] fn $case() { check(stringify!($case)); })*
+        test_on! {
+            $(async fn $case(device) { check(device, stringify!($case)).await })*
+        }
 
         /// A case that nobody runs would prove nothing.
         #[test]
