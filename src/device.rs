@@ -22,6 +22,57 @@ pub enum Device {
     Gpu(Box<Gpu>),
 }
 
+/// Where a model computes: all on one device, or the encoder on one and the decoder on another.
+pub struct Devices {
+    /// For the encoder, and for the decoder too where that has none of its own.
+    pub encoder: Device,
+    /// For the decoder alone.
+    pub decoder: Option<Device>,
+}
+
+/// A part of a model that has a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// From the input to keys and values.
+    Encoder,
+    /// From token to token.
+    Decoder,
+}
+
+impl Devices {
+    /// The device of a part.
+    pub fn of(&mut self, part: Part) -> &mut Device {
+        match (part, &mut self.decoder) {
+            (Part::Decoder, Some(device)) => device,
+            _ => &mut self.encoder,
+        }
+    }
+
+    /// The place of a part's device among all.
+    pub fn index(&self, part: Part) -> usize {
+        (part == Part::Decoder && self.decoder.is_some()) as usize
+    }
+
+    /// All devices: one or two.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Device> {
+        std::iter::once(&mut self.encoder).chain(&mut self.decoder)
+    }
+
+    /// The name that users see: `cpu`, `gpu`, or `gpu+cpu` for encoder and decoder.
+    pub fn name(&self) -> &'static str {
+        match (self.encoder.name(), self.decoder.as_ref().map(Device::name)) {
+            ("gpu", Some("cpu")) => "gpu+cpu",
+            (name, _) => name,
+        }
+    }
+}
+
+impl From<Device> for Devices {
+    fn from(device: Device) -> Self {
+        Devices { encoder: device, decoder: None }
+    }
+}
+
 /// A recording that is ready to run on the device that made it so.
 pub struct Plan {
     /// What it does.

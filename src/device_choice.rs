@@ -1,7 +1,7 @@
 //! Which device a model gets: the one that was asked for, or the faster of those that are there.
 
 use crate::base::{Base, no_tokenizer};
-use crate::device::{Device, Gpu};
+use crate::device::{Device, Devices, Gpu};
 use crate::error::{Error, ErrorCode, Result};
 use crate::quant::Values;
 use crate::self_test;
@@ -11,56 +11,62 @@ use crate::synthetic;
 /// What was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The faster of the CPU and a real GPU, by a short trial. Whatever is wrong with the GPU, the CPU takes over.
+    /// For each part of the model the faster of the CPU and a real GPU, by a short trial. Whatever is wrong with the GPU, the CPU takes over.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
     /// A GPU, even one that a CPU plays. Whatever is wrong with it is an error.
     Gpu,
+    /// A GPU for the encoder, the CPU for the decoder.
+    Split,
 }
 
 impl DeviceChoice {
-    /// The choice of that name: `auto`, `cpu`, or `gpu`, which in a browser is called `webgpu`.
+    /// The choice of that name: `auto`, `cpu`, `gpu`, or `gpu+cpu` for encoder and decoder. In a browser the GPU is called
+    /// `webgpu`.
     pub fn parse(name: &str) -> Result<DeviceChoice> {
         match name {
             "auto" => Ok(DeviceChoice::Auto),
             "cpu" => Ok(DeviceChoice::Cpu),
             "gpu" | "webgpu" => Ok(DeviceChoice::Gpu),
+            "gpu+cpu" | "webgpu+cpu" => Ok(DeviceChoice::Split),
             _ => {
                 let problem = format!("{name:?} is not a device");
-                Err(Error::new(ErrorCode::InvalidOption, "device", problem, "auto, cpu or webgpu"))
+                let expected = "auto, cpu, webgpu or webgpu+cpu";
+                Err(Error::new(ErrorCode::InvalidOption, "device", problem, expected))
             }
         }
     }
 }
 
-/// A device, and why it is this one.
-pub struct ChosenDevice {
+/// Devices, and why it is these.
+pub struct ChosenDevices {
     /// Opened and, if it is a GPU, tested.
-    pub device: Device,
+    pub devices: Devices,
     /// For people.
     pub reason: String,
 }
 
-/// Opens the device that was asked for. `allowed` is an error where it is clear beforehand that there is no GPU; `now`
+/// Opens the devices that were asked for. `allowed` is an error where it is clear beforehand that there is no GPU; `now`
 /// tells the time in milliseconds.
 ///
 /// # Errors
-/// For [`DeviceChoice::Gpu`] alone: that of `allowed`, those of [`Gpu::open`] and [`self_test::check`].
-pub async fn open(choice: DeviceChoice, allowed: Result<()>, now: impl Fn() -> f64) -> Result<ChosenDevice> {
+/// For [`DeviceChoice::Gpu`] and [`DeviceChoice::Split`] alone: that of `allowed`, those of [`Gpu::open`] and [`self_test::check`].
+pub async fn open(choice: DeviceChoice, allowed: Result<()>, now: impl Fn() -> f64) -> Result<ChosenDevices> {
     match choice {
         DeviceChoice::Cpu => Ok(cpu("asked for".to_owned())),
-        DeviceChoice::Gpu => {
+        DeviceChoice::Gpu | DeviceChoice::Split => {
             allowed?;
-            let device = self_test::check(Device::gpu().await?).await?;
-            Ok(ChosenDevice { device, reason: "asked for".to_owned() })
+            let encoder = self_test::check(Device::gpu().await?).await?;
+            let decoder = (choice == DeviceChoice::Split).then(Device::cpu);
+            Ok(ChosenDevices { devices: Devices { encoder, decoder }, reason: "asked for".to_owned() })
         }
         DeviceChoice::Auto => Ok(choose(allowed, now).await.unwrap_or_else(|error| cpu(error.to_string()))),
     }
 }
 
-async fn choose(allowed: Result<()>, now: impl Fn() -> f64) -> Result<ChosenDevice> {
+async fn choose(allowed: Result<()>, now: impl Fn() -> f64) -> Result<ChosenDevices> {
     allowed?;
     let gpu = Gpu::open().await?;
     if gpu.adapter().is_software {
@@ -70,14 +76,16 @@ async fn choose(allowed: Result<()>, now: impl Fn() -> f64) -> Result<ChosenDevi
     let (gpu, on_gpu) = trial(gpu, &now).await?;
     let (_, on_cpu) = trial(Device::cpu(), &now).await?;
     let reason = format!("in a trial, the GPU took {on_gpu}, the CPU {on_cpu}");
-    match on_gpu.of_an_answer() < on_cpu.of_an_answer() {
-        true => Ok(ChosenDevice { device: gpu, reason }),
-        false => Ok(cpu(reason)),
-    }
+    let devices = match (on_gpu.encoder < on_cpu.encoder, on_gpu.token < on_cpu.token) {
+        (_, true) => Devices::from(gpu),
+        (true, false) => Devices { encoder: gpu, decoder: Some(Device::cpu()) },
+        (false, false) => Devices::from(Device::cpu()),
+    };
+    Ok(ChosenDevices { devices, reason })
 }
 
-fn cpu(reason: String) -> ChosenDevice {
-    ChosenDevice { device: Device::cpu(), reason }
+fn cpu(reason: String) -> ChosenDevices {
+    ChosenDevices { devices: Device::cpu().into(), reason }
 }
 
 /// What a device took for a small model, in milliseconds.
@@ -85,15 +93,6 @@ fn cpu(reason: String) -> ChosenDevice {
 struct Trial {
     encoder: f64,
     token: f64,
-}
-
-/// Tokens of a usual answer, by which the two parts of a trial are weighed.
-const USUAL_TOKENS: f64 = 32.0;
-
-impl Trial {
-    fn of_an_answer(&self) -> f64 {
-        self.encoder + USUAL_TOKENS * self.token
-    }
 }
 
 impl std::fmt::Display for Trial {
@@ -125,7 +124,7 @@ async fn trial(device: Device, now: impl Fn() -> f64) -> Result<(Device, Trial)>
         best.token = best.token.min(token);
         best.encoder = best.encoder.min((first - start - token).max(0.0));
     }
-    let mut device = session.into_device();
+    let mut device = session.into_devices().encoder;
     device.reset();
     Ok((device, best))
 }

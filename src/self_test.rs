@@ -62,7 +62,7 @@ async fn answer(device: Device) -> Result<(Device, Answer)> {
             Step::Token(_) => {}
             Step::Done(_) => {
                 let tokens = session.output_ids().to_vec();
-                return Ok((session.into_device(), (tokens, logits)));
+                return Ok((session.into_devices().encoder, (tokens, logits)));
             }
         }
     }

@@ -16,6 +16,7 @@ mod trace;
 pub use request::{Request, Strategy};
 pub use trace::RoutedToken;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -23,30 +24,37 @@ use std::task::{Context, Poll, Waker};
 use crate::adapter_pool::AdapterPool;
 use crate::base::Base;
 use crate::catalog::RouterDefaults;
-use crate::device::{Device, Plan};
+use crate::device::{Device, Devices, Part, Plan};
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, Page};
+use crate::formats::Checkpoint;
 use crate::recording::{Control, Recording};
 use crate::router::Routes;
 use crate::stop::StopFilter;
 use crate::t5::T5;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 use crate::tokenizer::{StreamDecoder, Tokenizer};
-use crate::workspace::Workspace;
+use crate::workspace::{DecoderWorkspace, EncoderWorkspace};
 
 /// Memory for adapter pages, unless told otherwise: 512 MiB.
 pub const DEFAULT_POOL_BYTES: usize = 512 << 20;
 
+/// A pool that is not made smaller any more: 16 MiB.
+const LEAST_POOL_BYTES: usize = 16 << 20;
+
 /// One base model, its experts, and at most one answer in the making.
 pub struct Session {
-    device: Device,
+    devices: Devices,
     model: T5,
+    /// The model's weights, where it is on a device that may go away with them.
+    kept: Option<Checkpoint>,
     tokenizer: Result<Tokenizer>,
     fingerprint: String,
     experts: Vec<Expert>,
     /// By page: its expert, and its place among that expert's pages.
     pages: Vec<(usize, usize)>,
-    pool: AdapterPool,
+    /// One for each device.
+    pools: Vec<AdapterPool>,
     pool_budget_bytes: usize,
     /// Experts for each token and layer where a request does not say.
     default_top_k: usize,
@@ -64,7 +72,8 @@ struct Generation {
     request: Request,
     /// By expert, 1 if it may be chosen.
     allowed: Vec<u32>,
-    workspace: Workspace,
+    reading: EncoderWorkspace,
+    writing: DecoderWorkspace,
     encoder: (Plan, Routes),
     decoder: (Plan, Routes),
     encoded: bool,
@@ -73,7 +82,7 @@ struct Generation {
     produced: usize,
     /// The tokens that it is ahead by, with their routing.
     ahead: VecDeque<(u32, Vec<RoutedToken>)>,
-    /// How many steps the next run makes before the host looks.
+    /// How many steps the next run makes before the host looks: one at first, so that the first token comes at once.
     steps: usize,
     stream: StreamDecoder,
     stop: StopFilter,
@@ -143,25 +152,86 @@ impl Session {
         Session::on(Device::cpu(), base)
     }
 
-    /// A session over a base model.
-    pub fn on(mut device: Device, base: Base) -> Result<Session> {
+    /// A session over a base model, on one device or two.
+    ///
+    /// What goes wrong on a GPU shows with the first step; see [`Session::settle`].
+    pub fn on(devices: impl Into<Devices>, base: Base) -> Result<Session> {
+        let mut devices = devices.into();
         let Base { checkpoint, tokenizer } = base;
         let fingerprint = checkpoint.fingerprint();
-        let model = T5::upload(&mut device, checkpoint)?;
-        let pool = AdapterPool::new(&mut device, &[], 0);
+        let may_go_away = devices.iter_mut().any(|device| matches!(device, Device::Gpu(_)));
+        let (model, kept) = match may_go_away {
+            true => (T5::upload(&mut devices, Cow::Borrowed(&checkpoint))?, Some(checkpoint)),
+            false => (T5::upload(&mut devices, Cow::Owned(checkpoint))?, None),
+        };
+        let pools = devices.iter_mut().map(|device| AdapterPool::new(device, &[], 0)).collect();
         Ok(Session {
-            device,
+            devices,
             model,
+            kept,
             tokenizer,
             fingerprint,
             experts: Vec::new(),
             pages: Vec::new(),
-            pool,
+            pools,
             pool_budget_bytes: DEFAULT_POOL_BYTES,
             default_top_k: RouterDefaults::default().top_k,
             generation: None,
             observer: None,
         })
+    }
+
+    /// Waits until the devices have done all that was asked of them.
+    ///
+    /// # Errors
+    /// Whatever went wrong on them: [`ErrorCode::OutOfMemory`], [`ErrorCode::DeviceLimit`], [`ErrorCode::DeviceLost`].
+    pub async fn settle(&mut self) -> Result<()> {
+        for device in self.devices.iter_mut() {
+            device.read_bytes(&[]).await?;
+        }
+        Ok(())
+    }
+
+    /// [`Session::settle`], with a smaller pool for adapter pages where the devices' memory is too small for this one.
+    ///
+    /// # Errors
+    /// Those of [`Session::settle`], if nothing helps.
+    pub async fn settle_with_smaller_pool(&mut self) -> Result<()> {
+        loop {
+            match self.settle().await {
+                Err(error)
+                    if error.code == ErrorCode::OutOfMemory && self.pool_budget_bytes > LEAST_POOL_BYTES =>
+                {
+                    self.pool_budget_bytes /= 2;
+                    for (device, pool) in self.devices.iter_mut().zip(&mut self.pools) {
+                        pool.clear(device);
+                        if let Device::Gpu(gpu) = device {
+                            gpu.forgive_out_of_memory();
+                        }
+                    }
+                    self.rebuild();
+                }
+                settled => return settled,
+            }
+        }
+    }
+
+    /// Goes on elsewhere: the same base and experts on other devices, with nothing loaded again but the pages. An answer
+    /// in the making is dropped.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidState`] on the CPU, which does not go away and keeps no second copy of its weights.
+    pub fn reopen(&mut self, devices: impl Into<Devices>) -> Result<()> {
+        self.generation = None;
+        let Some(checkpoint) = &self.kept else {
+            let expected = "a model that is on a GPU";
+            return Err(Error::new(ErrorCode::InvalidState, "reopen", "the model is on the CPU", expected));
+        };
+        self.devices = devices.into();
+        self.model = T5::upload(&mut self.devices, Cow::Borrowed(checkpoint))?;
+        self.pools = self.devices.iter_mut().map(|device| AdapterPool::new(device, &[], 0)).collect();
+        self.rebuild();
+        Ok(())
     }
 
     /// The model's shape.
@@ -184,14 +254,19 @@ impl Session {
         &self.experts
     }
 
-    /// The device that computes.
-    pub fn device(&self) -> &Device {
-        &self.device
+    /// Where it computes.
+    pub fn devices(&self) -> &Devices {
+        &self.devices
     }
 
-    /// The device, for another use. Its memory is still as the session left it.
-    pub fn into_device(self) -> Device {
-        self.device
+    /// The same, to be used otherwise for a while.
+    pub fn devices_mut(&mut self) -> &mut Devices {
+        &mut self.devices
+    }
+
+    /// The devices, for another use. Their memory is still as the session left it.
+    pub fn into_devices(self) -> Devices {
+        self.devices
     }
 
     /// An expert's id and one of its pages, by the page's number in [`Step::Missing`].
@@ -216,29 +291,34 @@ impl Session {
         let allowed = request.allowed(&self.experts)?;
         let input_ids = request.check(&self.model.config, self.tokenizer.as_ref())?;
         let config = &self.model.config;
-        let (tokens, start) = (input_ids.len(), config.decoder_start_token_id);
-        let workspace = Workspace::alloc(&mut self.device, config, tokens, request.max_new_tokens);
-        self.device.write(&workspace.ids, &input_ids);
-        let mut seen = vec![0u32; workspace.seen.len()];
-        seen[start as usize / 32] |= 1 << (start % 32);
-        self.device.write(&workspace.seen, &seen);
+        let reading = EncoderWorkspace::alloc(self.devices.of(Part::Encoder), config, &input_ids);
+        let cross = match self.devices.decoder.is_some() {
+            true => self.devices.of(Part::Decoder).alloc(reading.cross.rows, reading.cross.cols, DType::F32),
+            false => reading.cross,
+        };
+        let writing =
+            DecoderWorkspace::alloc(self.devices.of(Part::Decoder), config, cross, request.max_new_tokens);
 
         let mut recording = Recording::default();
-        let mut routes = self.routes(&request, &allowed, &workspace, tokens, 1);
-        self.model.record_encoder(&mut recording, &workspace, &mut routes);
-        let encoder = (self.device.prepare(recording), routes);
+        let (control, tokens) = (reading.activations.control, input_ids.len());
+        let mut routes = self.routes(Part::Encoder, &request, &allowed, control, tokens, 1);
+        self.model.encoder.record(&mut recording, &self.model.config, &reading, &mut routes);
+        let encoder = (self.devices.of(Part::Encoder).prepare(recording), routes);
+
         let mut recording = Recording::default();
-        let steps = self.device.steps_per_look();
-        let mut routes = self.routes(&request, &allowed, &workspace, 1, steps);
-        let one_token = workspace.for_one_token();
-        self.model.record_decoder_step(&mut recording, &one_token, &mut routes, &request.sampling);
-        let decoder = (self.device.prepare(recording), routes);
+        let steps = self.devices.of(Part::Decoder).steps_per_look();
+        let control = writing.activations.control;
+        let mut routes = self.routes(Part::Decoder, &request, &allowed, control, 1, steps);
+        let (config, rules) = (&self.model.config, &request.sampling);
+        self.model.decoder.record_step(&mut recording, config, &writing, &mut routes, rules);
+        let decoder = (self.devices.of(Part::Decoder).prepare(recording), routes);
 
         self.generation = Some(Generation {
             input_ids,
             output_ids: Vec::new(),
             allowed,
-            workspace,
+            reading,
+            writing,
             encoder,
             decoder,
             encoded: false,
@@ -307,20 +387,24 @@ impl Session {
 
     /// Runs the encoder and returns the pages that it wanted and that are absent.
     async fn encode(&mut self, generation: &mut Generation) -> Result<Vec<u32>> {
-        let (plan, routes) = &generation.encoder;
+        let Generation { reading, writing, encoder: (plan, routes), .. } = generation;
         generation.work.passes += 1;
-        let start = self.model.config.decoder_start_token_id;
-        let control = Control { token: start, ..Control::default() };
-        self.device.write(&generation.workspace.control, bytemuck::cast_slice::<Control, u32>(&[control]));
-        self.reset(&routes.flags, &generation.allowed);
-        self.run(plan, 1).await?;
-        let [flags, choices] = &self.device.read_words(&[routes.flags.tensor, traced(routes)]).await?[..]
-        else {
-            unreachable!("two tensors were read")
-        };
-        let missing = self.harvest(routes, flags, control)?;
+        let control = Control { token: self.model.config.decoder_start_token_id, ..Control::default() };
+        self.reset(Part::Encoder, &routes.flags, &generation.allowed);
+        self.set(Part::Encoder, &reading.activations.control, control);
+        self.run(Part::Encoder, plan, 1).await?;
+        let mut tensors = vec![routes.flags.tensor, traced(routes)];
+        let is_split = self.devices.decoder.is_some();
+        if is_split {
+            tensors.push(reading.cross);
+        }
+        let read = self.devices.of(Part::Encoder).read_words(&tensors).await?;
+        let missing = self.harvest(Part::Encoder, routes, &read[0], control)?;
         if missing.is_empty() {
-            generation.encoder_routing = self.routed_tokens(routes, choices, 0, 0);
+            generation.encoder_routing = self.routed_tokens(routes, &read[1], 0, 0);
+            if is_split {
+                self.devices.of(Part::Decoder).write(&writing.cross, &read[2]);
+            }
         }
         Ok(missing)
     }
@@ -328,24 +412,22 @@ impl Session {
     /// Runs decoder steps, puts the tokens they produce behind those `ahead`, and returns the pages that the last of
     /// them wanted and that are absent.
     async fn decode(&mut self, generation: &mut Generation) -> Result<Vec<u32>> {
-        let Generation { workspace, decoder: (plan, routes), produced, .. } = generation;
+        let Generation { writing, decoder: (plan, routes), produced, .. } = generation;
         let first = *produced;
         let token = match generation.output_ids.last() {
             Some(last) => *last,
             None => self.model.config.decoder_start_token_id,
         };
         let steps = if self.observer.is_some() { 1 } else { generation.steps };
-        generation.steps = (2 * steps).min(self.device.steps_per_look());
         let control = Control { position: first as u32, first: first as u32, token, ..Control::default() };
-        self.device.write(&workspace.control, bytemuck::cast_slice::<Control, u32>(&[control]));
-        self.reset(&routes.flags, &generation.allowed);
-        self.run(plan, steps).await?;
-        let count = steps.min(workspace.produced.len() - first);
-        let new = Tensor { offset: workspace.produced.offset + 4 * first, cols: count, ..workspace.produced };
-        let tensors = [workspace.control, new, routes.flags.tensor, traced(routes)];
-        let [control, new, flags, choices] = &self.device.read_words(&tensors).await?[..] else {
-            unreachable!("four tensors were read")
-        };
+        self.reset(Part::Decoder, &routes.flags, &generation.allowed);
+        self.set(Part::Decoder, &writing.activations.control, control);
+        self.run(Part::Decoder, plan, steps).await?;
+        let count = steps.min(writing.produced.len() - first);
+        let new = Tensor { offset: writing.produced.offset + 4 * first, cols: count, ..writing.produced };
+        let tensors = [writing.activations.control, new, routes.flags.tensor, traced(routes)];
+        let read = self.devices.of(Part::Decoder).read_words(&tensors).await?;
+        let [control, new, flags, choices] = &read[..] else { unreachable!("four tensors were read") };
         let control: Control = bytemuck::cast_slice(control)[0];
         let committed = control.position as usize - first;
         for (step, token) in new[..committed].iter().enumerate() {
@@ -359,37 +441,46 @@ impl Session {
             let expected = "finite numbers: the weights, or an adapter's, are damaged or overflow";
             return Err(Error::new(ErrorCode::NotFinite, place, "NaN or infinity", expected));
         }
-        generation.work.passes += (control.halted == Control::MISSED) as usize;
-        self.harvest(routes, flags, control)
+        // After a miss another is likely, and what runs behind it is for nothing.
+        let missed = control.halted == Control::MISSED;
+        generation.work.passes += missed as usize;
+        let most = self.devices.of(Part::Decoder).steps_per_look();
+        generation.steps = if missed { 1 } else { (2 * steps).min(most) };
+        self.harvest(Part::Decoder, routes, flags, control)
+    }
+
+    fn set(&mut self, part: Part, words: &Tensor, control: Control) {
+        self.devices.of(part).write(words, bytemuck::cast_slice::<Control, u32>(&[control]));
     }
 
     /// Runs a plan; where somebody observes, with a stop at each named value.
-    async fn run(&mut self, plan: &Plan, times: usize) -> Result<()> {
+    async fn run(&mut self, part: Part, plan: &Plan, times: usize) -> Result<()> {
+        let device = self.devices.of(part);
         let end = plan.recording.dispatches.len();
-        let Some(mut observer) = self.observer.take() else {
-            self.device.run(plan, 0..end, times);
+        let Some(observer) = &mut self.observer else {
+            device.run(plan, 0..end, times);
             return Ok(());
         };
         let mut done = 0;
         for mark in &plan.recording.marks {
-            self.device.run(plan, done..mark.after, 1);
-            observer(&mark.name, &self.device.read_floats(&mark.tensor).await?);
+            device.run(plan, done..mark.after, 1);
+            observer(&mark.name, &device.read_floats(&mark.tensor).await?);
             done = mark.after;
         }
-        self.device.run(plan, done..end, 1);
-        self.observer = Some(observer);
+        device.run(plan, done..end, 1);
         Ok(())
     }
 
     /// From the flags of a run, the pages that its last step wanted and that are absent. `control` is what the run left.
-    fn harvest(&mut self, routes: &Routes, flags: &[u32], control: Control) -> Result<Vec<u32>> {
+    fn harvest(&mut self, part: Part, routes: &Routes, flags: &[u32], control: Control) -> Result<Vec<u32>> {
         let missed = flags[0] != 0;
         // Where nothing was missed, all that the run wanted was resident at once; it only tells the pool what is in use.
         let since = if missed { control.position } else { control.first };
         let wanted = flags[1 + routes.flags.experts..].iter().enumerate();
         let wanted: Vec<u32> =
             wanted.filter(|(_, last)| **last > since).map(|(page, _)| page as u32).collect();
-        self.pool.touch(&wanted)
+        let index = self.devices.index(part);
+        self.pools[index].touch(&wanted)
     }
 
     /// Takes a token into the answer and returns the text that is certain with it.
@@ -427,7 +518,13 @@ impl Session {
             return Err(Error::new(ErrorCode::PageMismatch, "provide", problem, expected));
         };
         let floats = description.decode(expert, bytes)?;
-        self.pool.insert(&mut self.device, page, &floats);
+        // The encoder's device needs the decoder's pages too, for the keys and values of cross-attention.
+        let for_encoder_alone = description.block.starts_with("encoder");
+        for (index, (device, pool)) in self.devices.iter_mut().zip(&mut self.pools).enumerate() {
+            if index == 0 || !for_encoder_alone {
+                pool.insert(device, page, &floats);
+            }
+        }
         if let Some(generation) = &mut self.generation {
             generation.work.pages_provided += 1;
             generation.work.bytes_provided += bytes.len();
@@ -443,16 +540,23 @@ impl Session {
     }
 
     fn free(&mut self, generation: Generation) {
-        let routes = [&generation.encoder.1, &generation.decoder.1];
-        let routes = routes.into_iter().flat_map(Routes::buffers);
-        for buffer in generation.workspace.buffers().chain(routes) {
-            self.device.free(buffer);
+        let Generation { reading, writing, encoder, decoder, .. } = generation;
+        if self.devices.decoder.is_some() {
+            self.devices.of(Part::Decoder).free(writing.cross.buffer);
+        }
+        for buffer in reading.buffers().chain(encoder.1.buffers()) {
+            self.devices.of(Part::Encoder).free(buffer);
+        }
+        for buffer in writing.buffers().chain(decoder.1.buffers()) {
+            self.devices.of(Part::Decoder).free(buffer);
         }
     }
 
     /// Drops all resident pages.
     pub fn evict_all(&mut self) {
-        self.pool.clear(&mut self.device);
+        for (device, pool) in self.devices.iter_mut().zip(&mut self.pools) {
+            pool.clear(device);
+        }
     }
 
     /// The ids that went in.
@@ -477,7 +581,7 @@ impl Session {
     /// Those of [`Device::read_bytes`].
     pub async fn read_logits(&mut self) -> Result<Vec<f32>> {
         match &self.generation {
-            Some(generation) => self.device.read_floats(&generation.workspace.logits).await,
+            Some(generation) => self.devices.of(Part::Decoder).read_floats(&generation.writing.logits).await,
             None => Ok(Vec::new()),
         }
     }

@@ -1,9 +1,10 @@
 //! T5, once: v1.0, v1.1 and mT5, with or without experts, as code that appends to a recording.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::config::{Config, FeedForward};
-use crate::device::Device;
+use crate::device::{Device, Devices};
 use crate::error::{Error, ErrorCode, Result};
 use crate::formats::Checkpoint;
 use crate::kernels::attention::{self, Columns};
@@ -16,20 +17,34 @@ use crate::recording::Recording;
 use crate::router::{RoutedLinears, Routes};
 use crate::sampling::Sampling;
 use crate::tensor::{DType, Tensor};
-use crate::workspace::Workspace;
+use crate::workspace::{Activations, DecoderWorkspace, EncoderWorkspace};
 
-/// An encoder and a decoder in a device's memory.
+/// A T5 in the memory of one device, or of two.
 pub struct T5 {
     /// The shape.
     pub config: Config,
-    /// (vocabulary, d_model), shared by encoder and decoder.
+    /// From the input's tokens to the keys and values of cross-attention.
+    pub encoder: Encoder,
+    /// From one token to the next.
+    pub decoder: Decoder,
+}
+
+/// What reads the input, once.
+pub struct Encoder {
+    /// (vocabulary, d_model)
     embedding: Weight,
-    /// (vocabulary, d_model): the embedding again where the checkpoint has no head of its own.
-    head: Weight,
-    encoder: Stack,
-    decoder: Stack,
+    stack: Stack,
     /// The keys and values that every decoder block takes from the encoder's output: k and v of block 0, of block 1, …
     cross_kv: RoutedLinears,
+}
+
+/// What writes the answer, token by token.
+pub struct Decoder {
+    /// (vocabulary, d_model), that of the encoder.
+    embedding: Weight,
+    stack: Stack,
+    /// (vocabulary, d_model): the embedding again where the checkpoint has no head of its own.
+    head: Weight,
 }
 
 /// Blocks of the same kind, one after another.
@@ -67,85 +82,105 @@ struct FeedForwardLayer {
 }
 
 impl T5 {
-    /// Copies a checkpoint's weights to the device.
-    pub fn upload(device: &mut Device, checkpoint: Checkpoint) -> Result<T5> {
-        let Checkpoint { config, tensors, .. } = checkpoint;
-        let mut loader = Loader { device, tensors, config: &config };
-        let shared = loader.take("shared.weight")?;
-        let embedding = Weight::upload(loader.device, &shared);
-        let head = match loader.tensors.remove("lm_head.weight") {
-            Some(head) => Weight::upload(loader.device, &head),
-            None => embedding,
+    /// Copies a checkpoint's weights to the devices. An owned checkpoint is used up weight by weight, so that none is in
+    /// memory twice for long.
+    pub fn upload(devices: &mut Devices, checkpoint: Cow<Checkpoint>) -> Result<T5> {
+        let config = checkpoint.config.clone();
+        let Some(on_decoder) = &mut devices.decoder else {
+            let mut loader = Loader::new(&mut devices.encoder, &config, checkpoint);
+            let embedding = loader.embedding()?;
+            let encoder = loader.encoder(embedding)?;
+            let decoder = loader.decoder(embedding)?;
+            return Ok(T5 { config, encoder, decoder });
         };
-        let encoder = loader.stack("encoder", config.num_layers)?;
-        let decoder = loader.stack("decoder", config.num_decoder_layers)?;
-        let cross_kv = loader.linears(
-            (0..config.num_decoder_layers)
-                .flat_map(|block| {
-                    ["k", "v"].map(|name| format!("decoder.block.{block}.layer.1.EncDecAttention.{name}"))
-                })
-                .collect(),
-        )?;
-        Ok(T5 { config, embedding, head, encoder, decoder, cross_kv })
+        let mut loader = Loader::new(on_decoder, &config, Cow::Borrowed(checkpoint.as_ref()));
+        let embedding = loader.embedding()?;
+        let decoder = loader.decoder(embedding)?;
+        let mut loader = Loader::new(&mut devices.encoder, &config, checkpoint);
+        let embedding = loader.embedding()?;
+        let encoder = loader.encoder(embedding)?;
+        Ok(T5 { config, encoder, decoder })
     }
+}
 
-    /// All linear layers that can carry experts, those that share an input together.
+impl Stack {
+    /// All linear layers, those that share an input together.
+    fn linears(&mut self) -> impl Iterator<Item = &mut RoutedLinears> {
+        self.blocks.iter_mut().flat_map(|block| {
+            let Block { self_attention, cross_attention, feed_forward } = block;
+            let SelfAttention { qkv, o, .. } = self_attention;
+            let cross = cross_attention.iter_mut().flat_map(|CrossAttention { q, o, .. }| [q, o]);
+            [qkv, o].into_iter().chain(cross).chain([&mut feed_forward.wi, &mut feed_forward.wo])
+        })
+    }
+}
+
+impl Encoder {
+    /// The linear layers that can carry experts, those that share an input together.
     pub fn linears(&mut self) -> impl Iterator<Item = &mut RoutedLinears> {
-        let blocks = self.encoder.blocks.iter_mut().chain(&mut self.decoder.blocks);
-        blocks
-            .flat_map(|block| {
-                let Block { self_attention, cross_attention, feed_forward } = block;
-                let SelfAttention { qkv, o, .. } = self_attention;
-                let cross = cross_attention.iter_mut().flat_map(|CrossAttention { q, o, .. }| [q, o]);
-                [qkv, o].into_iter().chain(cross).chain([&mut feed_forward.wi, &mut feed_forward.wo])
-            })
-            .chain([&mut self.cross_kv])
+        self.stack.linears().chain([&mut self.cross_kv])
     }
 
     /// Appends the encoder, and the keys and values that the decoder's cross-attention takes from its output.
     ///
     /// Reads `workspace.ids` (1, tokens); writes `workspace.encoded` and `workspace.cross`.
-    pub fn record_encoder(&self, recording: &mut Recording, workspace: &Workspace, routes: &mut Routes) {
-        let Workspace { control, x, qkv, attended, encoded, .. } = *workspace;
-        let (heads, epsilon) = (self.config.num_heads, self.config.layer_norm_epsilon);
+    pub fn record(
+        &self,
+        recording: &mut Recording,
+        config: &Config,
+        workspace: &EncoderWorkspace,
+        routes: &mut Routes,
+    ) {
+        let EncoderWorkspace { activations, ids, encoded, cross } = *workspace;
+        let Activations { control, x, qkv, attended, .. } = activations;
+        let (heads, epsilon) = (config.num_heads, config.layer_norm_epsilon);
         let inner = attended.cols;
         let columns = |column| Columns { tensor: qkv, column };
-        embed::record(recording, control, workspace.ids, &self.embedding, x);
-        for (index, block) in self.encoder.blocks.iter().enumerate() {
+        embed::record(recording, control, ids, &self.embedding, x);
+        for (index, block) in self.stack.blocks.iter().enumerate() {
             let SelfAttention { norm, qkv: qkv_linears, o } = &block.self_attention;
             let u = Input::Norm { x, weight: *norm, epsilon };
             qkv_linears.record(recording, u, Output::Store, qkv, routes);
             let (q, k, v) = (columns(0), columns(inner), columns(2 * inner));
-            attention::record(recording, control, q, k, v, self.encoder.position_bias, heads, attended);
+            attention::record(recording, control, q, k, v, self.stack.position_bias, heads, attended);
             o.record(recording, Input::Plain(attended), Output::Add, x, routes);
-            self.record_feed_forward(recording, &block.feed_forward, workspace, routes);
+            block.feed_forward.record(recording, config, &activations, routes);
             recording.mark(format!("encoder.block.{index}.output"), x);
         }
-        rms_norm::record(recording, control, x, self.encoder.final_norm, epsilon, encoded);
+        rms_norm::record(recording, control, x, self.stack.final_norm, epsilon, encoded);
         recording.mark("encoder.final", encoded);
         // Routed once for every encoder token and decoder block, then kept for all steps.
-        self.cross_kv.record(recording, Input::Plain(encoded), Output::Store, workspace.cross, routes);
+        self.cross_kv.record(recording, Input::Plain(encoded), Output::Store, cross, routes);
+    }
+}
+
+impl Decoder {
+    /// The linear layers that can carry experts, those that share an input together.
+    pub fn linears(&mut self) -> impl Iterator<Item = &mut RoutedLinears> {
+        self.stack.linears()
     }
 
-    /// Appends one decoder step: from the token in `workspace.control` to the next, which takes its place. Running it
+    /// Appends one step: from the token in the workspace's control words to the next, which takes its place. Running it
     /// again goes on by one more token.
-    pub fn record_decoder_step(
+    pub fn record_step(
         &self,
         recording: &mut Recording,
-        workspace: &Workspace,
+        config: &Config,
+        workspace: &DecoderWorkspace,
         routes: &mut Routes,
         rules: &Sampling,
     ) {
-        let Workspace { control, x, qkv, attended, cross, .. } = *workspace;
-        let (heads, epsilon) = (self.config.num_heads, self.config.layer_norm_epsilon);
+        let DecoderWorkspace { activations, cross, ref past, last, logits, ends, seen, produced } =
+            *workspace;
+        let Activations { control, x, qkv, attended, .. } = activations;
+        let (heads, epsilon) = (config.num_heads, config.layer_norm_epsilon);
         let inner = attended.cols;
-        let token = workspace.decoder_token();
-        embed::record(recording, control, token, &self.embedding, x);
-        for (index, (block, past)) in self.decoder.blocks.iter().zip(&workspace.past).enumerate() {
+        embed::record(recording, control, activations.decoder_token(), &self.embedding, x);
+        for (index, (block, past)) in self.stack.blocks.iter().zip(past).enumerate() {
             let SelfAttention { norm, qkv: qkv_linears, o } = &block.self_attention;
             let u = Input::Norm { x, weight: *norm, epsilon };
             qkv_linears.record(recording, u, Output::Store, qkv, routes);
-            let bias = self.decoder.position_bias;
+            let bias = self.stack.position_bias;
             attention_step::record(recording, control, qkv, bias, heads, *past, attended);
             o.record(recording, Input::Plain(attended), Output::Add, x, routes);
             if let Some(CrossAttention { norm, q: q_linear, o }) = &block.cross_attention {
@@ -158,48 +193,62 @@ impl T5 {
                 attention::record(recording, control, q, k, v, no_bias, heads, attended);
                 o.record(recording, Input::Plain(attended), Output::Add, x, routes);
             }
-            self.record_feed_forward(recording, &block.feed_forward, workspace, routes);
+            block.feed_forward.record(recording, config, &activations, routes);
             recording.mark(format!("decoder.block.{index}.output"), x);
         }
-        let Workspace { last, logits, ends, seen, produced, .. } = *workspace;
-        rms_norm::record(recording, control, x, self.decoder.final_norm, epsilon, last);
+        rms_norm::record(recording, control, x, self.stack.final_norm, epsilon, last);
         recording.mark("decoder.final", last);
-        let scale =
-            if self.config.scale_decoder_outputs { (self.config.d_model as f32).powf(-0.5) } else { 1.0 };
+        let scale = if config.scale_decoder_outputs { (config.d_model as f32).powf(-0.5) } else { 1.0 };
         let u = Input::Plain(last);
         linear::record(recording, control, u, &self.head, scale, None, Output::Store, logits);
         recording.mark("logits", logits);
         next_token::record(recording, control, logits, ends, routes.flags.tensor, seen, produced, rules);
     }
+}
 
+impl FeedForwardLayer {
     /// `x += wo(act(wi u))`, `u = norm(x)`.
-    fn record_feed_forward(
+    fn record(
         &self,
         recording: &mut Recording,
-        layer: &FeedForwardLayer,
-        workspace: &Workspace,
+        config: &Config,
+        activations: &Activations,
         routes: &mut Routes,
     ) {
-        let Workspace { x, hidden, .. } = *workspace;
-        let u = Input::Norm { x, weight: layer.norm, epsilon: self.config.layer_norm_epsilon };
-        layer.wi.record(recording, u, Output::Store, hidden, routes);
-        let activated = match self.config.feed_forward {
+        let Activations { x, hidden, .. } = *activations;
+        let u = Input::Norm { x, weight: self.norm, epsilon: config.layer_norm_epsilon };
+        self.wi.record(recording, u, Output::Store, hidden, routes);
+        let activated = match config.feed_forward {
             FeedForward::Relu => Input::Relu(hidden),
             FeedForward::GatedGelu => Input::GatedGelu(hidden),
         };
-        layer.wo.record(recording, activated, Output::Add, x, routes);
+        self.wo.record(recording, activated, Output::Add, x, routes);
     }
 }
 
 /// Takes weights out of a checkpoint, one by one, so that none is in memory twice for long.
 struct Loader<'a> {
     device: &'a mut Device,
-    tensors: BTreeMap<String, Matrix>,
+    tensors: BTreeMap<String, Cow<'a, Matrix>>,
     config: &'a Config,
 }
 
-impl Loader<'_> {
-    fn take(&mut self, name: &str) -> Result<Matrix> {
+impl<'a> Loader<'a> {
+    fn new(device: &'a mut Device, config: &'a Config, checkpoint: Cow<'a, Checkpoint>) -> Self {
+        let tensors = match checkpoint {
+            Cow::Owned(checkpoint) => {
+                checkpoint.tensors.into_iter().map(|(name, matrix)| (name, Cow::Owned(matrix))).collect()
+            }
+            Cow::Borrowed(checkpoint) => checkpoint
+                .tensors
+                .iter()
+                .map(|(name, matrix)| (name.clone(), Cow::Borrowed(matrix)))
+                .collect(),
+        };
+        Loader { device, tensors, config }
+    }
+
+    fn take(&mut self, name: &str) -> Result<Cow<'a, Matrix>> {
         self.tensors.remove(name).ok_or_else(|| {
             Error::new(
                 ErrorCode::MissingTensor,
@@ -218,9 +267,9 @@ impl Loader<'_> {
 
     /// Layers that share an input.
     fn linears(&mut self, modules: Vec<String>) -> Result<RoutedLinears> {
-        let matrices: Vec<Matrix> =
+        let matrices: Vec<Cow<Matrix>> =
             modules.iter().map(|module| self.take(&format!("{module}.weight"))).collect::<Result<_>>()?;
-        let matrices: Vec<&Matrix> = matrices.iter().collect();
+        let matrices: Vec<&Matrix> = matrices.iter().map(Cow::as_ref).collect();
         Ok(RoutedLinears { weight: Weight::upload_joined(self.device, &matrices), modules, router: None })
     }
 
@@ -253,6 +302,29 @@ impl Loader<'_> {
             wo: self.linears_of(&part, &["wo"])?,
         };
         Ok(Block { self_attention, cross_attention, feed_forward })
+    }
+
+    fn embedding(&mut self) -> Result<Weight> {
+        let shared = self.take("shared.weight")?;
+        Ok(Weight::upload(self.device, &shared))
+    }
+
+    fn encoder(&mut self, embedding: Weight) -> Result<Encoder> {
+        let stack = self.stack("encoder", self.config.num_layers)?;
+        let modules = (0..self.config.num_decoder_layers).flat_map(|block| {
+            ["k", "v"].map(|name| format!("decoder.block.{block}.layer.1.EncDecAttention.{name}"))
+        });
+        let cross_kv = self.linears(modules.collect())?;
+        Ok(Encoder { embedding, stack, cross_kv })
+    }
+
+    fn decoder(&mut self, embedding: Weight) -> Result<Decoder> {
+        let head = match self.tensors.remove("lm_head.weight") {
+            Some(head) => Weight::upload(self.device, &head),
+            None => embedding,
+        };
+        let stack = self.stack("decoder", self.config.num_decoder_layers)?;
+        Ok(Decoder { embedding, stack, head })
     }
 
     fn stack(&mut self, name: &str, block_count: usize) -> Result<Stack> {

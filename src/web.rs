@@ -1,14 +1,16 @@
 //! The engine as JavaScript sees it. The only file that knows wasm-bindgen; the worker is its only caller.
 
-use js_sys::{Object, Reflect, Uint8Array};
+use std::cell::RefCell;
+
+use js_sys::{Function, Object, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use web_sys::Performance;
 
 use crate::base::Base;
 use crate::catalog::{Catalog, ExpertRecord};
-use crate::device::Device;
-use crate::device_choice::{self, ChosenDevice, DeviceChoice};
+use crate::device::{Device, Devices};
+use crate::device_choice::{self, ChosenDevices, DeviceChoice};
 use crate::error::{Error, ErrorCode};
 use crate::sampling::Sampling;
 use crate::session::{Request, RoutedToken, Session, Step, Strategy};
@@ -20,19 +22,25 @@ type Result<T> = std::result::Result<T, JsValue>;
 #[wasm_bindgen]
 #[derive(Default)]
 pub struct Engine {
+    choice: DeviceChoice,
     /// Opened, and waiting for a base.
-    device: Option<Device>,
+    devices: Option<Devices>,
+    /// Why it is these.
+    reason: String,
     session: Option<Session>,
     base_name: String,
 }
 
+thread_local! {
+    static TOLD_OF_PANIC: RefCell<Option<Function>> = const { RefCell::new(None) };
+}
+
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct DeviceInfo {
-    /// As JavaScript names it: "cpu" or "webgpu".
+struct DeviceInfo<'a> {
+    /// As JavaScript names it: "cpu", "webgpu" or "webgpu+cpu".
     name: &'static str,
-    reason: String,
-    adapter: Option<String>,
+    reason: &'a str,
+    adapter: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -145,47 +153,85 @@ impl Engine {
     /// An engine without a base.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Engine {
-        console_error_panic_hook::set_once();
         Engine::default()
     }
 
-    /// Opens the device that the next base is loaded on: "auto", "cpu" or "webgpu". Without this call it is the CPU.
-    /// Returns `{ name, reason, adapter }`.
+    /// Has a function told of a panic: its message. Nothing of the module may be used after one.
+    #[wasm_bindgen(js_name = onPanic)]
+    pub fn on_panic(told: Function) {
+        TOLD_OF_PANIC.set(Some(told));
+        std::panic::set_hook(Box::new(|panic| {
+            console_error_panic_hook::hook(panic);
+            let message = JsValue::from_str(&panic.to_string());
+            TOLD_OF_PANIC
+                .with_borrow(|told| told.iter().for_each(|told| drop(told.call1(&JsValue::NULL, &message))));
+        }));
+    }
+
+    /// Opens the device that the next base is loaded on: "auto", "cpu", "webgpu" or "webgpu+cpu". Without this call it is
+    /// the CPU.
     #[wasm_bindgen(js_name = openDevice)]
-    pub async fn open_device(&mut self, choice: &str) -> Result<JsValue> {
-        let choice = DeviceChoice::parse(choice).map_err(thrown)?;
-        let ChosenDevice { device, reason } =
-            device_choice::open(choice, webgpu(), milliseconds).await.map_err(thrown)?;
-        let info = match &device {
-            Device::Cpu(_) => DeviceInfo { name: "cpu", reason, adapter: None },
-            Device::Gpu(gpu) => {
-                DeviceInfo { name: "webgpu", reason, adapter: Some(gpu.adapter().name.clone()) }
-            }
+    pub async fn open_device(&mut self, choice: &str) -> Result<()> {
+        self.choice = DeviceChoice::parse(choice).map_err(thrown)?;
+        let chosen = device_choice::open(self.choice, webgpu(), milliseconds).await.map_err(thrown)?;
+        self.devices = Some(chosen.devices);
+        self.reason = chosen.reason;
+        Ok(())
+    }
+
+    /// Where the base computes: `{ name, reason, adapter }`.
+    #[wasm_bindgen(js_name = deviceInfo)]
+    pub fn device_info(&self) -> Result<JsValue> {
+        let devices = self.session()?.devices();
+        let adapter = match &devices.encoder {
+            Device::Cpu(_) => None,
+            Device::Gpu(gpu) => Some(gpu.adapter().name.as_str()),
         };
-        self.device = Some(device);
-        to_js(&info)
+        let name = match devices.name() {
+            "gpu" => "webgpu",
+            "gpu+cpu" => "webgpu+cpu",
+            name => name,
+        };
+        to_js(&DeviceInfo { name, reason: &self.reason, adapter })
+    }
+
+    /// After a device failed or went away: the same base and experts on a device that is there, a GPU if one was asked for
+    /// and can be had again, else the CPU. Nothing needs to be loaded again but pages.
+    pub async fn reopen(&mut self) -> Result<()> {
+        let chosen = device_choice::open(self.choice, webgpu(), milliseconds).await;
+        let ChosenDevices { devices, reason } = chosen.unwrap_or_else(|error| ChosenDevices {
+            devices: Device::cpu().into(),
+            reason: error.to_string(),
+        });
+        self.reason = reason;
+        self.session_mut()?.reopen(devices).map_err(thrown)?;
+        self.settle(true).await
     }
 
     /// Loads a base from the bytes of a GGUF file. Experts loaded before are dropped.
     #[wasm_bindgen(js_name = loadGguf)]
-    pub fn load_gguf(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.open(name, Base::from_gguf(name, bytes))
+    pub async fn load_gguf(&mut self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let base = Base::from_gguf(name, &bytes);
+        drop(bytes);
+        self.open(name, base).await
     }
 
     /// Loads a base from the files of a Hugging Face folder: an object from file names to bytes.
     #[wasm_bindgen(js_name = loadHuggingFace)]
-    pub fn load_hugging_face(&mut self, name: &str, files: &Object) -> Result<()> {
+    pub async fn load_hugging_face(&mut self, name: &str, files: Object) -> Result<()> {
         let mut contents = Vec::new();
-        for key in Object::keys(files) {
+        for key in Object::keys(&files) {
             let file = key.as_string().unwrap_or_default();
-            let bytes: Uint8Array = Reflect::get(files, &key)?.dyn_into().map_err(|_| {
+            let bytes: Uint8Array = Reflect::get(&files, &key)?.dyn_into().map_err(|_| {
                 thrown(Error::new(ErrorCode::InvalidOption, &file, "not a Uint8Array", "the file's bytes"))
             })?;
             contents.push((file, bytes.to_vec()));
         }
         let files: Vec<(&str, &[u8])> =
             contents.iter().map(|(file, bytes)| (file.as_str(), &bytes[..])).collect();
-        self.open(name, Base::from_huggingface(&files))
+        let base = Base::from_huggingface(&files);
+        drop(contents);
+        self.open(name, base).await
     }
 
     /// The base that is loaded.
@@ -211,10 +257,16 @@ impl Engine {
 
     /// Adds the experts of a catalogue, whose gates file is given too. Returns what people may want to know of each.
     #[wasm_bindgen(js_name = addCatalog)]
-    pub fn add_catalog(&mut self, catalog_name: &str, catalog_json: &[u8], gates: &[u8]) -> Result<JsValue> {
+    pub async fn add_catalog(
+        &mut self,
+        catalog_name: &str,
+        catalog_json: Vec<u8>,
+        gates: Vec<u8>,
+    ) -> Result<JsValue> {
         let session = self.session_mut()?;
-        let catalog = Catalog::parse(catalog_name, catalog_json).map_err(thrown)?;
-        session.add_catalog(&catalog, gates).map_err(thrown)?;
+        let catalog = Catalog::parse(catalog_name, &catalog_json).map_err(thrown)?;
+        session.add_catalog(&catalog, &gates).map_err(thrown)?;
+        self.settle(self.choice == DeviceChoice::Auto).await?;
         to_js(&catalog.experts.iter().map(ExpertInfo::from).collect::<Vec<_>>())
     }
 
@@ -298,7 +350,7 @@ impl Engine {
         }
     }
 
-    fn open(&mut self, name: &str, base: crate::Result<Base>) -> Result<()> {
+    async fn open(&mut self, name: &str, base: crate::Result<Base>) -> Result<()> {
         let base = base.map_err(thrown)?;
         // A base without a tokenizer is of use, to those who bring token ids; one with a broken tokenizer is broken.
         if let Err(error) = &base.tokenizer
@@ -307,10 +359,23 @@ impl Engine {
             return Err(thrown(error.clone()));
         }
         self.session = None;
-        let device = self.device.take().unwrap_or_else(Device::cpu);
-        self.session = Some(Session::on(device, base).map_err(thrown)?);
+        let devices = self.devices.take().unwrap_or_else(|| Device::cpu().into());
+        self.session = Some(Session::on(devices, base).map_err(thrown)?);
         self.base_name = name.to_owned();
-        Ok(())
+        self.settle(self.choice == DeviceChoice::Auto).await
+    }
+
+    /// Hears what went wrong on the devices. Where `else_cpu`, the CPU takes over.
+    async fn settle(&mut self, else_cpu: bool) -> Result<()> {
+        let session = self.session_mut()?;
+        match session.settle_with_smaller_pool().await {
+            Err(error) if else_cpu => {
+                session.reopen(Device::cpu()).map_err(thrown)?;
+                self.reason = error.to_string();
+                Ok(())
+            }
+            settled => settled.map_err(thrown),
+        }
     }
 
     fn session(&self) -> Result<&Session> {

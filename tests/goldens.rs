@@ -52,7 +52,7 @@ async fn check(open: impl AsyncFn() -> Device, name: &str) {
 }
 
 async fn check_run(session: &mut Session, case: &Case, base: &str, run: &Run) {
-    let place = format!("{} ({base}), k = {}, on the {}", case.name, run.top_k, session.device().name());
+    let place = format!("{} ({base}), k = {}, on the {}", case.name, run.top_k, session.devices().name());
     let tolerance = if is_rounded(case) { ROUNDED_TOLERANCE } else { TOLERANCE };
     let found = answer_on_any(session, case.request(run.top_k)).await;
     assert_eq!(found.misses, 0, "{place}: every page is resident");

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use gander::device_choice::{ChosenDevice, DeviceChoice};
+use gander::device_choice::{ChosenDevices, DeviceChoice};
 use gander::sampling::Sampling;
 use gander::session::{Request, RoutedToken, Session, Step, Strategy, Work};
 use gander::{Error, ErrorCode, Result};
@@ -76,10 +76,13 @@ pub struct Generate {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum DeviceName {
-    /// The faster of the CPU and a real GPU
+    /// For each part of the model the faster of the CPU and a real GPU
     Auto,
     Cpu,
     Gpu,
+    /// The encoder on a GPU, the decoder on the CPU
+    #[value(name = "gpu+cpu")]
+    Split,
 }
 
 impl From<DeviceName> for DeviceChoice {
@@ -88,6 +91,7 @@ impl From<DeviceName> for DeviceChoice {
             DeviceName::Auto => DeviceChoice::Auto,
             DeviceName::Cpu => DeviceChoice::Cpu,
             DeviceName::Gpu => DeviceChoice::Gpu,
+            DeviceName::Split => DeviceChoice::Split,
         }
     }
 }
@@ -117,8 +121,8 @@ struct Pages {
 
 /// Runs the command.
 pub fn run(arguments: &Generate) -> Result<()> {
-    let ChosenDevice { device, reason } = host::open_device(arguments.device.into())?;
-    let mut session = host::open(device, &arguments.base, &arguments.experts)?;
+    let ChosenDevices { devices, reason } = host::open_devices(arguments.device.into())?;
+    let mut session = host::open(devices, &arguments.base, &arguments.experts)?;
     session.start(arguments.request()?)?;
     let mut first_logits = None;
     let mut routing: Vec<RoutedToken> = Vec::new();
@@ -145,7 +149,7 @@ pub fn run(arguments: &Generate) -> Result<()> {
             output_ids: session.output_ids(),
             text: session.text(),
             finish: finish.as_str(),
-            device: session.device().name(),
+            device: session.devices().name(),
             device_reason: &reason,
             pages: Pages { count, bytes, passes },
             first_logits,

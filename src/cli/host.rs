@@ -5,23 +5,23 @@ use std::time::Instant;
 
 use gander::base::Base;
 use gander::catalog::Catalog;
-use gander::device::Device;
-use gander::device_choice::{self, ChosenDevice, DeviceChoice};
+use gander::device::Devices;
+use gander::device_choice::{self, ChosenDevices, DeviceChoice};
 use gander::experts::Expert;
 use gander::formats::open::read;
 use gander::formats::peft::{self, Adapter};
 use gander::session::{Session, Step, now};
 use gander::{Error, ErrorCode, Result};
 
-/// A device, and why it is this one.
-pub fn open_device(choice: DeviceChoice) -> Result<ChosenDevice> {
+/// Devices, and why it is these.
+pub fn open_devices(choice: DeviceChoice) -> Result<ChosenDevices> {
     let start = Instant::now();
     now(device_choice::open(choice, Ok(()), || start.elapsed().as_secs_f64() * 1e3))
 }
 
 /// A session over a base on disk and experts on disk: catalogues and PEFT folders, in this order.
-pub fn open(device: Device, base: &Path, experts: &[impl AsRef<Path>]) -> Result<Session> {
-    let mut session = Session::on(device, Base::open(base)?)?;
+pub fn open(devices: Devices, base: &Path, experts: &[impl AsRef<Path>]) -> Result<Session> {
+    let mut session = Session::on(devices, Base::open(base)?)?;
     for path in experts {
         let path = path.as_ref();
         let added = match path.is_dir() && !path.join("catalog.json").exists() {

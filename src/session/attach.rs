@@ -3,12 +3,13 @@
 use super::{Request, Session, Strategy};
 use crate::adapter_pool::AdapterPool;
 use crate::catalog::Catalog;
+use crate::device::{Device, Part};
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, Placement};
 use crate::kernels::route::{Entry, Flags};
-use crate::router::{GatedEntry, Router, Routes};
-use crate::tensor::DType;
-use crate::workspace::Workspace;
+use crate::router::{GatedEntry, RoutedLinears, Router, Routes};
+use crate::t5::T5;
+use crate::tensor::{DType, Tensor};
 
 impl Session {
     /// Adds experts after those already there. An answer in the making is dropped, and so are resident pages.
@@ -51,70 +52,54 @@ impl Session {
     }
 
     /// Numbers the pages and uploads the gates of all experts.
-    fn rebuild(&mut self) {
-        self.device.free(self.pool.buffer());
+    pub(super) fn rebuild(&mut self) {
         self.pages = (self.experts.iter().enumerate())
             .flat_map(|(expert, description)| (0..description.pages.len()).map(move |page| (expert, page)))
             .collect();
         let floats: Vec<usize> =
             self.pages.iter().map(|(expert, page)| self.experts[*expert].pages[*page].float_len()).collect();
-        self.pool = AdapterPool::new(&mut self.device, &floats, self.pool_budget_bytes);
-        for linears in self.model.linears() {
-            let entries = |module: &String| -> Vec<GatedEntry> {
-                let entry = |(page, (expert, index)): (usize, &(usize, usize))| {
-                    let description = &self.experts[*expert];
-                    let gate = description.gates.get(module)?;
-                    let scale = *description.scales.get(module)?;
-                    let Placement { a, b, rank, .. } = description.pages[*index].placement(module)?;
-                    let [expert, page, a, b, rank] = [*expert, page, a, b, rank].map(|value| value as u32);
-                    Some((Entry { expert, page, a, b, rank, scale }, gate.as_slice()))
-                };
-                self.pages.iter().enumerate().filter_map(entry).collect()
-            };
-            let sites: Vec<Vec<GatedEntry>> = linears.modules.iter().map(entries).collect();
-            for buffer in linears.router.iter().flat_map(Router::buffers) {
-                self.device.free(buffer);
-            }
-            linears.router = match sites.iter().all(Vec::is_empty) {
-                true => None,
-                false => Some(Router::upload(&mut self.device, linears.weight.d_in, &sites)),
-            };
+        for (device, pool) in self.devices.iter_mut().zip(&mut self.pools) {
+            device.free(pool.buffer());
+            *pool = AdapterPool::new(device, &floats, self.pool_budget_bytes);
         }
+        let T5 { encoder, decoder, .. } = &mut self.model;
+        let known = Known { experts: &self.experts, pages: &self.pages };
+        known.upload_gates(self.devices.of(Part::Encoder), encoder.linears());
+        known.upload_gates(self.devices.of(Part::Decoder), decoder.linears());
     }
 
     /// What the routed layers of a recording over `tokens` tokens share. Where traced, the choices of so many steps are
     /// kept.
     pub(super) fn routes(
         &mut self,
+        part: Part,
         request: &Request,
         allowed: &[u32],
-        workspace: &Workspace,
+        control: Tensor,
         tokens: usize,
         steps: usize,
     ) -> Routes {
         let top_k = request.top_k.unwrap_or(self.default_top_k).min(self.experts.len());
         let enabled = request.strategy == Strategy::Phatgoose && allowed.contains(&1);
-        let (mut all_sites, mut most_sites, mut delta_words) = (0, 0, 0);
-        for linears in self.model.linears() {
-            all_sites += linears.modules.len();
-            most_sites = most_sites.max(linears.modules.len());
-            let words = linears.router.as_ref().map_or(0, |router| router.delta_words(top_k));
-            delta_words = delta_words.max(words);
-        }
+        let Size { all_sites, most_sites, delta_words } = match part {
+            Part::Encoder => Size::of(self.model.encoder.linears(), top_k),
+            Part::Decoder => Size::of(self.model.decoder.linears(), top_k),
+        };
         let rows_per_step = if request.trace { all_sites * tokens } else { 0 };
         let (rows, delta_words) = match (enabled, request.trace) {
             (false, _) => (0, 0),
             (true, true) => (rows_per_step * steps, delta_words),
             (true, false) => (most_sites * tokens, delta_words),
         };
-        let device = &mut self.device;
+        let pool = self.pools[self.devices.index(part)].tensor;
+        let device = self.devices.of(part);
         Routes {
-            control: workspace.control,
+            control,
             flags: Flags {
                 tensor: device.alloc(1, 1 + allowed.len() + self.pages.len(), DType::U32),
                 experts: allowed.len(),
             },
-            pool: self.pool.tensor,
+            pool,
             choices: device.alloc(rows, 2 * top_k, DType::U32),
             rows_per_step,
             deltas: device.alloc(tokens, delta_words, DType::U32),
@@ -126,10 +111,68 @@ impl Session {
     }
 
     /// Readies the flags for a run: the experts allowed, nothing missed, nothing wanted.
-    pub(super) fn reset(&mut self, flags: &Flags, allowed: &[u32]) {
+    pub(super) fn reset(&mut self, part: Part, flags: &Flags, allowed: &[u32]) {
         let mut words = vec![0];
         words.extend(allowed);
         words.resize(flags.tensor.len(), 0);
-        self.device.write(&flags.tensor, &words);
+        self.devices.of(part).write(&flags.tensor, &words);
+    }
+}
+
+/// The experts of a session, and by page the expert and its place there.
+struct Known<'a> {
+    experts: &'a [Expert],
+    pages: &'a [(usize, usize)],
+}
+
+impl Known<'_> {
+    /// Gives every layer the gates of its experts, in place of those it had.
+    fn upload_gates<'l>(&self, device: &mut Device, linears: impl Iterator<Item = &'l mut RoutedLinears>) {
+        for linears in linears {
+            let sites: Vec<Vec<GatedEntry>> =
+                linears.modules.iter().map(|module| self.entries(module)).collect();
+            for buffer in linears.router.iter().flat_map(Router::buffers) {
+                device.free(buffer);
+            }
+            linears.router = match sites.iter().all(Vec::is_empty) {
+                true => None,
+                false => Some(Router::upload(device, linears.weight.d_in, &sites)),
+            };
+        }
+    }
+
+    /// The experts that adapt a layer.
+    fn entries(&self, module: &str) -> Vec<GatedEntry<'_>> {
+        let entry = |(page, (expert, index)): (usize, &(usize, usize))| {
+            let description = &self.experts[*expert];
+            let gate = description.gates.get(module)?;
+            let scale = *description.scales.get(module)?;
+            let Placement { a, b, rank, .. } = description.pages[*index].placement(module)?;
+            let [expert, page, a, b, rank] = [*expert, page, a, b, rank].map(|value| value as u32);
+            Some((Entry { expert, page, a, b, rank, scale }, gate.as_slice()))
+        };
+        self.pages.iter().enumerate().filter_map(entry).collect()
+    }
+}
+
+/// How much memory routing takes.
+#[derive(Default)]
+struct Size {
+    /// Layers, in all and of those that share an input at most.
+    all_sites: usize,
+    most_sites: usize,
+    /// For each token.
+    delta_words: usize,
+}
+
+impl Size {
+    fn of<'l>(linears: impl Iterator<Item = &'l mut RoutedLinears>, top_k: usize) -> Size {
+        linears.fold(Size::default(), |size, linears| Size {
+            all_sites: size.all_sites + linears.modules.len(),
+            most_sites: size.most_sites.max(linears.modules.len()),
+            delta_words: size
+                .delta_words
+                .max(linears.router.as_ref().map_or(0, |router| router.delta_words(top_k))),
+        })
     }
 }

@@ -310,7 +310,7 @@ thread_local! {
 
 /// Ends a session, whose GPU the next test may have.
 pub fn close(session: Session) {
-    let mut device = session.into_device();
+    let mut device = session.into_devices().encoder;
     device.reset();
     if cfg!(target_arch = "wasm32") && matches!(device, Device::Gpu(_)) {
         OPENED.set(Some(device));

@@ -26,6 +26,8 @@ interface Running {
 }
 
 export class ScriptedEngine implements Engine {
+  static onPanic(): void {}
+
   static gatesOf(name: string, catalogJson: Uint8Array): GatesSource {
     try {
       const { format, gates } = JSON.parse(new TextDecoder().decode(catalogJson));
@@ -42,18 +44,30 @@ export class ScriptedEngine implements Engine {
   #experts: CatalogExpert[] = [];
   #running: Running | undefined;
 
-  async openDevice(choice: DeviceName): Promise<LoadedDevice> {
+  reopened = 0;
+  #device: LoadedDevice["name"] = "cpu";
+
+  async openDevice(choice: DeviceName): Promise<void> {
     if (choice === "webgpu") throw plain("no-gpu", "gpu", "a script has none", "the CPU");
-    return { name: "cpu", reason: "scripted", adapter: null };
+    this.#device = choice === "webgpu+cpu" ? choice : "cpu";
   }
 
-  loadGguf(name: string, bytes: Uint8Array): void {
+  deviceInfo(): LoadedDevice {
+    return { name: this.#device, reason: this.reopened > 0 ? "reopened" : "scripted", adapter: null };
+  }
+
+  async reopen(): Promise<void> {
+    this.reopened++;
+    this.resident.clear();
+  }
+
+  async loadGguf(name: string, bytes: Uint8Array): Promise<void> {
     const magic = new TextDecoder().decode(bytes.subarray(0, 4));
     if (magic !== "GGUF") throw plain("invalid-file", name, `it begins with "${magic}"`, '"GGUF"');
     this.#setBase(name);
   }
 
-  loadHuggingFace(name: string, files: Record<string, Uint8Array>): void {
+  async loadHuggingFace(name: string, files: Record<string, Uint8Array>): Promise<void> {
     this.#setBase(`${name} ${Object.keys(files).sort().join(" ")}`);
   }
 
@@ -62,7 +76,7 @@ export class ScriptedEngine implements Engine {
     return this.#base;
   }
 
-  addCatalog(name: string, catalogJson: Uint8Array, _gates: Uint8Array): Expert[] {
+  async addCatalog(name: string, catalogJson: Uint8Array, _gates: Uint8Array): Promise<Expert[]> {
     const catalog = JSON.parse(new TextDecoder().decode(catalogJson));
     if (catalog.base.fingerprint !== "scripted") {
       throw plain("wrong-base", name, catalog.base.fingerprint, "scripted");
@@ -97,6 +111,9 @@ export class ScriptedEngine implements Engine {
     const running = this.#running;
     if (!running) throw plain("invalid-state", "step", "nothing runs", "start before it");
     if (running.request.text?.includes("slowly")) computeFor(20);
+    if (running.request.text?.includes("unplug") && this.reopened === 0) {
+      throw plain("device-lost", "gpu", "it was unplugged", "a device that stays");
+    }
     running.passes++;
     const { characters, request, position } = running;
     const limit = Math.min(characters.length, request.maxNewTokens ?? 200);

@@ -20,6 +20,9 @@ export interface PageSource {
 /** Connections at once. HTTP/1.1 servers get six from a browser; more only queue. */
 const PARALLEL_TRANSFERS = 6;
 
+/** The most that is kept: half of what the engine's pool holds, whose numbers are twice as wide. */
+const KEPT_BYTES = 256 * 2 ** 20;
+
 /** A transfer that several callers may wait for. It is given up once nobody does. */
 interface SharedTransfer {
   promise: Promise<Uint8Array>;
@@ -32,6 +35,11 @@ export class AdapterStore {
   readonly #transfers = new Map<string, SharedTransfer>();
   readonly #queue: (() => void)[] = [];
   #running = 0;
+  /** Pages that came, oldest first. */
+  readonly #kept = new Map<string, Uint8Array>();
+  #keptBytes = 0;
+  /** Keeps what comes, for an engine whose memory may go away with its device. */
+  keepsPages = false;
 
   constructor(network: Network) {
     this.#network = network;
@@ -45,16 +53,31 @@ export class AdapterStore {
   async page(source: PageSource, signal?: AbortSignal): Promise<Uint8Array> {
     throwIfAborted(source.url, signal);
     const key = `${source.sha256} ${source.offset} ${source.bytes} ${source.url}`;
+    const kept = this.#kept.get(key);
+    if (kept) return kept;
     const shared = this.#transfers.get(key) ?? this.#begin(key, source);
     shared.waiting++;
     try {
-      return await orAbort(shared.promise, source.url, signal);
+      const bytes = await orAbort(shared.promise, source.url, signal);
+      if (this.keepsPages) this.#keep(key, bytes);
+      return bytes;
     } finally {
       shared.waiting--;
       if (shared.waiting === 0) {
         this.#transfers.delete(key);
         shared.controller.abort();
       }
+    }
+  }
+
+  #keep(key: string, bytes: Uint8Array): void {
+    if (this.#kept.has(key)) return;
+    this.#kept.set(key, bytes);
+    this.#keptBytes += bytes.length;
+    for (const [oldest, { length }] of this.#kept) {
+      if (this.#keptBytes <= KEPT_BYTES) break;
+      this.#kept.delete(oldest);
+      this.#keptBytes -= length;
     }
   }
 

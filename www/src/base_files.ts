@@ -41,9 +41,9 @@ export async function fetchBase(
   return { kind: "folder", name: url.href, files: await fetchFolder(asFolder(url), fetchFile) };
 }
 
-export function giveBase(engine: Engine, base: BaseFiles): void {
-  if (base.kind === "gguf") engine.loadGguf(base.name, base.bytes);
-  else engine.loadHuggingFace(base.name, base.files);
+export function giveBase(engine: Engine, base: BaseFiles): Promise<void> {
+  if (base.kind === "gguf") return engine.loadGguf(base.name, base.bytes);
+  return engine.loadHuggingFace(base.name, base.files);
 }
 
 type FetchFile = (url: URL) => Promise<Uint8Array>;

@@ -55,11 +55,15 @@ export type Step =
 /** One object, one caller, no call while another runs. Methods throw plain data with a code, or trap on a bug. */
 export interface Engine {
   /** Opens and tests the device that the next base goes to. */
-  openDevice(choice: DeviceName): Promise<LoadedDevice>;
-  loadGguf(name: string, bytes: Uint8Array): void;
-  loadHuggingFace(name: string, files: Record<string, Uint8Array>): void;
+  openDevice(choice: DeviceName): Promise<void>;
+  /** Where the base is. */
+  deviceInfo(): LoadedDevice;
+  /** After the device failed or went away: another for the same base and experts. */
+  reopen(): Promise<void>;
+  loadGguf(name: string, bytes: Uint8Array): Promise<void>;
+  loadHuggingFace(name: string, files: Record<string, Uint8Array>): Promise<void>;
   baseInfo(): Base;
-  addCatalog(catalogName: string, catalogJson: Uint8Array, gates: Uint8Array): Expert[];
+  addCatalog(catalogName: string, catalogJson: Uint8Array, gates: Uint8Array): Promise<Expert[]>;
   start(request: StartRequest): void;
   /** Computes the next token, or says what it lacks for it. Repeat it once everything was provided. */
   step(): Promise<Step>;

@@ -7,13 +7,21 @@ import { AdapterStore, type PageSource } from "./adapter_store.ts";
 import { fetchBase, giveBase } from "./base_files.ts";
 import { fetchCatalog, resolveFileUrl } from "./catalog_files.ts";
 import type { Engine, EngineModule, MissingPage, Step } from "./engine.ts";
-import { GanderError, throwIfAborted, toGanderError } from "./errors.ts";
+import { GanderError, type GanderErrorCode, throwIfAborted, toGanderError } from "./errors.ts";
 import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
 import { throttled } from "./throttle.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
 import type { Answer, OnProgress, RoutedChoice } from "./types.ts";
 import { allOrFirstFailure, linked, yieldToEvents } from "./waiting.ts";
+
+/** What is wrong with a device, not with the request. */
+const deviceFailures = new Set<GanderErrorCode>([
+  "device-lost",
+  "device-failed",
+  "device-limit",
+  "out-of-memory",
+]);
 
 export type StartEngineModule = (wasmUrl: string | undefined) => Promise<EngineModule>;
 
@@ -42,22 +50,25 @@ export class EngineHost implements Host {
     // While the files are on their way the device is opened: its shaders take a while to compile.
     const opening = starting.then(async (engineModule) => {
       const engine = engineModule.createEngine();
-      return { engine, device: await engine.openDevice(request.device) };
+      await engine.openDevice(request.device);
+      return engine;
     });
-    const [{ engine, device }, base, catalog] = await allOrFirstFailure(transfers, [
+    const [engine, base, catalog] = await allOrFirstFailure(transfers, [
       opening,
       fetchBase(this.#network, request.base, report, transfers.signal),
       catalogUrl === undefined
         ? undefined
         : fetchCatalog(this.#network, catalogUrl, starting, report, transfers.signal),
     ]).catch((error) => {
-      opening.then(({ engine }) => engine.free()).catch(() => {});
+      opening.then((engine) => engine.free()).catch(() => {});
       throw toGanderError(error);
     });
     throwIfAborted("load", signal);
     try {
-      giveBase(engine, base);
-      const experts = catalog ? engine.addCatalog(catalog.url, catalog.json, catalog.gates) : [];
+      await giveBase(engine, base);
+      const experts = catalog ? await engine.addCatalog(catalog.url, catalog.json, catalog.gates) : [];
+      const device = engine.deviceInfo();
+      this.#store.keepsPages = device.name !== "cpu";
       this.#engine = engine;
       this.#catalogUrl = catalog?.url ?? "";
       return { base: engine.baseInfo(), device, experts };
@@ -118,8 +129,15 @@ export class EngineHost implements Host {
       }
     } catch (error) {
       if (!this.#broken) await this.#call(() => engine.cancel());
+      if (error instanceof GanderError && deviceFailures.has(error.code)) await this.#reopen(engine, events);
       throw error;
     }
+  }
+
+  /** The answer is lost with its device; the model is not. */
+  async #reopen(engine: Engine, events: GenerateEvents): Promise<void> {
+    await this.#call(() => engine.reopen());
+    events.onDevice(engine.deviceInfo());
   }
 
   /** Fetches pages in parallel and gives each to the engine as it comes. Nothing is still on its way afterwards. */

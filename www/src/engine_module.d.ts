@@ -8,6 +8,8 @@ declare module "#engine" {
   }
   export const Engine: {
     new (): Generated;
+    /** Told the message of a panic, after which the module is of no use. */
+    onPanic(told: (message: string) => void): void;
     gatesOf: import("./engine.ts").EngineModule["gatesOf"];
   };
   export default function init(options: {

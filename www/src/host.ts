@@ -27,6 +27,8 @@ export interface GenerateRequest {
 export interface GenerateEvents {
   onPiece: (piece: Piece) => void;
   onProgress: OnProgress;
+  /** Another device took over. */
+  onDevice: (device: LoadedDevice) => void;
 }
 
 export interface Host {

@@ -23,16 +23,15 @@ export type * from "./types.ts";
 /** A base model with its experts, ready to answer. */
 export class Gander {
   readonly base: Base;
-  /** Where it computes, and why. */
-  readonly device: LoadedDevice;
   /** The experts of the catalogue, in its order. */
   readonly experts: readonly Expert[];
   readonly #host: Host;
+  #device: LoadedDevice;
 
   private constructor(host: Host, loaded: Loaded) {
     this.#host = host;
     this.base = loaded.base;
-    this.device = loaded.device;
+    this.#device = loaded.device;
     this.experts = loaded.experts;
   }
 
@@ -54,6 +53,11 @@ export class Gander {
     }
   }
 
+  /** Where it computes, and why. It changes if a GPU goes away: the answer then fails, and the next finds another device. */
+  get device(): LoadedDevice {
+    return this.#device;
+  }
+
   /**
    * Starts to answer. Calls while another runs wait their turn. Failures come out of the returned object, never out of
    * this call.
@@ -62,7 +66,10 @@ export class Gander {
     const { signal, onProgress = () => {}, ...engineOptions } = options;
     const run = async (onPiece: (piece: Piece) => void, stop: AbortSignal) => {
       const request = { input, options: checkedOptions(engineOptions) };
-      return this.#host.generate(request, { onPiece, onProgress }, stop);
+      const onDevice = (device: LoadedDevice) => {
+        this.#device = device;
+      };
+      return this.#host.generate(request, { onPiece, onProgress, onDevice }, stop);
     };
     return new Generation(run, signal);
   }
@@ -131,7 +138,7 @@ function loadRequest(options: LoadOptions): LoadRequest {
 
 /** The types already say so; not everybody writes TypeScript. */
 function knownDevice(device: DeviceName): DeviceName {
-  const known = ["auto", "webgpu", "cpu"];
+  const known = ["auto", "webgpu", "cpu", "webgpu+cpu"];
   if (known.includes(device)) return device;
   throw new GanderError("invalid-option", "device", `"${device}" is not a device`, known.join(", "));
 }

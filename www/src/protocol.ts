@@ -2,7 +2,7 @@
 
 import type { PlainError } from "./errors.ts";
 import type { GenerateRequest, Loaded, LoadRequest } from "./host.ts";
-import type { Answer, Piece, Progress } from "./types.ts";
+import type { Answer, LoadedDevice, Piece, Progress } from "./types.ts";
 
 /** To the worker. Loading is stopped by ending the worker, so it has no abort of its own. */
 export type Request =
@@ -16,5 +16,6 @@ export type Reply =
   | { kind: "load-failed"; error: PlainError }
   | { kind: "progress"; id?: number; progress: Progress }
   | { kind: "piece"; id: number; piece: Piece }
+  | { kind: "device"; id: number; device: LoadedDevice }
   | { kind: "answer"; id: number; answer: Answer }
   | { kind: "failed"; id: number; error: PlainError };

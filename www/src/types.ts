@@ -85,14 +85,15 @@ export interface Base {
 }
 
 /**
- * Where to compute. `webgpu` takes any adapter there is, and fails where none computes rightly; `cpu` needs none; `auto`
- * takes WebGPU if there is a real GPU that computes rightly and wins a trial of some tenths of a second, else the CPU.
+ * Where to compute. `webgpu` takes any adapter there is, and fails where none computes rightly; `cpu` needs none;
+ * `webgpu+cpu` reads the input on the one and writes the answer on the other. `auto` takes WebGPU for what it is faster at
+ * in a trial of some tenths of a second, if there is a real GPU that computes rightly, and the CPU for the rest.
  */
-export type DeviceName = "auto" | "webgpu" | "cpu";
+export type DeviceName = "auto" | "webgpu" | "cpu" | "webgpu+cpu";
 
 /** Where a model computes. */
 export interface LoadedDevice {
-  name: "webgpu" | "cpu";
+  name: "webgpu" | "cpu" | "webgpu+cpu";
   /** Why there, for people: `asked for`, what a trial took, or what is wrong with the GPU. */
   reason: string;
   /** The GPU, as far as the browser names it. */

@@ -3,7 +3,7 @@
 import init, { Engine } from "#engine";
 import type { Engine as EngineContract, EngineModule, Step } from "./engine.ts";
 import { GanderError } from "./errors.ts";
-import type { DeviceName, LoadedDevice } from "./types.ts";
+import type { DeviceName, Expert } from "./types.ts";
 
 /** Fetches and compiles the module. Later calls get the one that is there. */
 export async function startEngineModule(wasmUrl: string | undefined): Promise<EngineModule> {
@@ -20,22 +20,52 @@ export async function startEngineModule(wasmUrl: string | undefined): Promise<En
       { cause: error },
     );
   }
+  Engine.onPanic(failAll);
   return { createEngine: () => new WasmEngine(), gatesOf: Engine.gatesOf };
 }
 
-/** The generated class, but for its two ways to step: a CPU answers at once, and what traps there is thrown here. */
+/** The generated class, but for what happens where it waits: a bug that ends it there ends the wait too. */
 class WasmEngine extends Engine implements EngineContract {
-  #onCpu = true;
-
-  override async openDevice(choice: DeviceName): Promise<LoadedDevice> {
-    const device: LoadedDevice = await super.openDevice(choice);
-    this.#onCpu = device.name === "cpu";
-    return device;
+  override openDevice(choice: DeviceName): Promise<void> {
+    return unlessPanicked(super.openDevice(choice));
   }
 
+  override reopen(): Promise<void> {
+    return unlessPanicked(super.reopen());
+  }
+
+  override loadGguf(name: string, bytes: Uint8Array): Promise<void> {
+    return unlessPanicked(super.loadGguf(name, bytes));
+  }
+
+  override loadHuggingFace(name: string, files: Record<string, Uint8Array>): Promise<void> {
+    return unlessPanicked(super.loadHuggingFace(name, files));
+  }
+
+  override addCatalog(catalogName: string, catalogJson: Uint8Array, gates: Uint8Array): Promise<Expert[]> {
+    return unlessPanicked(super.addCatalog(catalogName, catalogJson, gates));
+  }
+
+  /** A CPU answers at once, and what traps there is thrown here. */
   override async step(): Promise<Step> {
-    return this.#onCpu ? super.step() : super.nextStep();
+    return this.deviceInfo().name === "cpu" ? super.step() : unlessPanicked(super.nextStep());
   }
+}
+
+/** Those that wait for the engine. */
+const waiting = new Set<(reason: unknown) => void>();
+
+/** A panic in Rust leaves a promise of Rust's unsettled for ever. */
+function unlessPanicked<T>(promise: Promise<T>): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    waiting.add(reject);
+    promise.then(resolve, reject).finally(() => waiting.delete(reject));
+  });
+}
+
+function failAll(message: string): void {
+  for (const reject of waiting) reject(new WebAssembly.RuntimeError(message));
+  waiting.clear();
 }
 
 /** Node's fetch knows no file: URLs. The name is a variable so that bundlers for browsers do not look for the module. */

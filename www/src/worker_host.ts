@@ -93,6 +93,9 @@ export class WorkerHost implements Host {
       case "piece":
         this.#generations.get(reply.id)?.onPiece(reply.piece);
         break;
+      case "device":
+        this.#generations.get(reply.id)?.onDevice(reply.device);
+        break;
       case "answer":
         this.#take(reply.id)?.resolve(reply.answer);
         break;

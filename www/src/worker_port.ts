@@ -33,6 +33,7 @@ export function serveHost(port: Port<Reply, Request>, host: Host): void {
         {
           onPiece: (piece) => port.postMessage({ kind: "piece", id, piece }),
           onProgress: (progress) => port.postMessage({ kind: "progress", id, progress }),
+          onDevice: (device) => port.postMessage({ kind: "device", id, device }),
         },
         stop.signal,
       );

@@ -16,13 +16,7 @@ impl Faults {
         let faults = self.clone();
         device.set_device_lost_callback(move |reason, message| {
             // A device that was dropped on purpose is lost too, and nobody asks any more.
-            let problem = format!("the GPU device was lost ({reason:?}): {message}");
-            faults.note(Error::new(
-                ErrorCode::DeviceLost,
-                "gpu",
-                problem,
-                "a device that stays; open another",
-            ));
+            faults.note(lost(&format!("it was lost ({reason:?}): {message}")));
         });
     }
 
@@ -36,9 +30,19 @@ impl Faults {
         ));
     }
 
+    /// Notes that the device was ended from this side.
+    pub fn destroyed(&self) {
+        self.note(lost("it was ended"));
+    }
+
     /// Whether there was any.
     pub fn any(&self) -> bool {
         self.lock().is_some()
+    }
+
+    /// Forgets the first fault, if it was of this kind.
+    pub fn forgive(&self, code: ErrorCode) {
+        self.lock().take_if(|error| error.code == code);
     }
 
     /// The first fault, as an error.
@@ -53,6 +57,11 @@ impl Faults {
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Error>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The device is gone.
+pub fn lost(problem: &str) -> Error {
+    Error::new(ErrorCode::DeviceLost, "gpu", problem, "a device that stays; open another")
 }
 
 /// What the driver says, under a code.

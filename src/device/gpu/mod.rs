@@ -17,6 +17,7 @@ pub use open::Adapter;
 use faults::Faults;
 use pipelines::Pipelines;
 
+use crate::error::ErrorCode;
 use crate::tensor::{BufferId, Tensor};
 
 /// Bytes up to which a buffer may also be a uniform: the control words.
@@ -61,6 +62,18 @@ impl Gpu {
     pub fn largest_buffer(&self) -> usize {
         let limits = self.device.limits();
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).try_into().unwrap_or(usize::MAX)
+    }
+
+    /// Computes again after it ran out of memory. What did not fit must be freed first.
+    pub fn forgive_out_of_memory(&mut self) {
+        self.faults.forgive(ErrorCode::OutOfMemory);
+    }
+
+    /// Ends the device, as if it had been taken away: what still runs on it fails.
+    pub fn destroy(&mut self) {
+        self.encoder = None;
+        self.device.destroy();
+        self.faults.destroyed();
     }
 
     /// A zeroed buffer of at least `bytes` bytes. One that is too large is a fault, which the next read reports.

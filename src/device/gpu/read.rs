@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::Gpu;
-use crate::error::{Error, ErrorCode, Result};
+use super::faults::lost;
+use crate::error::Result;
 use crate::tensor::Tensor;
 
 /// The least size of the buffer that results come back in, so that it need not grow while tokens are made.
@@ -42,8 +43,7 @@ impl Gpu {
         self.faults.check()?;
         let view = staging.get_mapped_range(0..total).ok().filter(|_| is_mapped);
         let Some(view) = view else {
-            let expected = "a device that stays; open another";
-            return Err(Error::new(ErrorCode::DeviceLost, "gpu", "a result did not come back", expected));
+            return Err(lost("a result did not come back"));
         };
         let mut start = 0;
         let read = tensors.iter().map(|tensor| {

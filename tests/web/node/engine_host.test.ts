@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, test } from "node:test";
 import { EngineHost } from "../../../www/src/engine_host.ts";
 import type { GenerateRequest } from "../../../www/src/host.ts";
 import { defaultNetwork } from "../../../www/src/transfer.ts";
-import type { Piece, Progress } from "../../../www/src/types.ts";
+import type { DeviceName, LoadedDevice, Piece, Progress } from "../../../www/src/types.ts";
 import { FaultServer } from "../fault_server.ts";
 import { ScriptedEngine } from "../scripted_engine.ts";
 import { testOcean } from "../test_ocean.ts";
@@ -13,10 +13,12 @@ const network = { ...defaultNetwork(), backoffMilliseconds: 1, stallMilliseconds
 let server: FaultServer;
 let engine: ScriptedEngine;
 let host: EngineHost;
+let devices: LoadedDevice[];
 
 beforeEach(async () => {
   server = await new FaultServer(testOcean()).start();
   engine = new ScriptedEngine();
+  devices = [];
   host = new EngineHost(
     async () => ({ createEngine: () => engine, gatesOf: ScriptedEngine.gatesOf }),
     network,
@@ -24,11 +26,16 @@ beforeEach(async () => {
 });
 afterEach(() => server.stop());
 
-function load(base = "base.gguf", onProgress: (progress: Progress) => void = () => {}, signal = never()) {
+function load(
+  base = "base.gguf",
+  onProgress: (progress: Progress) => void = () => {},
+  signal = never(),
+  device: DeviceName = "auto",
+) {
   const request = {
     base: { url: server.url + base },
     catalogUrl: `${server.url}catalog.json`,
-    device: "auto" as const,
+    device,
   };
   return host.load(request, onProgress, signal);
 }
@@ -39,7 +46,8 @@ function generate(
   signal = never(),
   onPiece: (piece: Piece) => void = () => {},
 ) {
-  return host.generate({ input: text, options }, { onPiece, onProgress: () => {} }, signal);
+  const events = { onPiece, onProgress: () => {}, onDevice: (device: LoadedDevice) => devices.push(device) };
+  return host.generate({ input: text, options }, events, signal);
 }
 
 describe("loading", () => {
@@ -232,6 +240,22 @@ describe("generating", () => {
     }
     server.fail("experts/letters.safetensors", 500, 0);
     assert.equal((await generate("abc")).text, "ABC");
+  });
+
+  test("an answer is lost with its device, by name; the next finds another, and nothing is fetched again", async () => {
+    host.dispose();
+    host = new EngineHost(
+      async () => ({ createEngine: () => engine, gatesOf: ScriptedEngine.gatesOf }),
+      network,
+    );
+    engine = new ScriptedEngine();
+    await load("base.gguf", undefined, undefined, "webgpu+cpu");
+    assert.equal((await generate("abc")).stats.pagesFetched, 4);
+    const requests = server.requests.length;
+    await assert.rejects(generate("unplug"), { code: "device-lost" });
+    assert.deepEqual(devices, [{ name: "webgpu+cpu", reason: "reopened", adapter: null }]);
+    assert.equal((await generate("abc")).stats.pagesFetched, 4);
+    assert.equal(server.requests.length, requests);
   });
 
   test("a bug in the engine is named as one, and nothing is asked of it afterwards", async () => {

@@ -41,7 +41,11 @@ function load(signal = never()) {
 }
 
 function generate(text: string, signal = never(), onPiece: (piece: Piece) => void = () => {}) {
-  return host.generate({ input: text, options: {} }, { onPiece, onProgress: () => {} }, signal);
+  return host.generate(
+    { input: text, options: {} },
+    { onPiece, onProgress: () => {}, onDevice: () => {} },
+    signal,
+  );
 }
 
 test("a line goes to the worker and its pieces and answer come back", async () => {
@@ -110,6 +114,10 @@ test("disposing fails what runs, by name", async () => {
 test("options that cannot be posted fail by name", async () => {
   await load();
   const options = { stop: [() => {}] as unknown as string[] };
-  const running = host.generate({ input: "abc", options }, { onPiece() {}, onProgress() {} }, never());
+  const running = host.generate(
+    { input: "abc", options },
+    { onPiece() {}, onProgress() {}, onDevice() {} },
+    never(),
+  );
   await assert.rejects(running, { code: "invalid-option" });
 });

@@ -1,5 +1,5 @@
 // The built package with the real engine, over HTTP, against the goldens: what it answers, which experts it chooses, and
-// that it fetches them when it needs them and not before. In a worker in Chromium, on the CPU and on WebGPU, and in Node.
+// that it fetches them when it needs them and not before. In a worker in Chromium, on each device, and in Node.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -69,7 +69,7 @@ function check(answer: Answer, run: Expected["runs"][number]): void {
 /** Chromium's own GPU in software. */
 const webgpu = "--enable-unsafe-webgpu";
 
-for (const device of ["cpu", "webgpu"] as const)
+for (const device of ["cpu", "webgpu", "webgpu+cpu"] as const)
   describe(`in a worker in Chromium, on ${device}`, () => {
     let browser: Browser;
     let page: Page;
