@@ -1,21 +1,16 @@
-// Chromium and its driver, for the tests.
+// The browsers, for the tests, with their drivers.
 
-import { existsSync } from "node:fs";
-import { runOrThrow } from "../lib/command.mjs";
-import { say } from "../lib/say.mjs";
+import { ensurePackages } from "./debian_packages.mjs";
 
 export const chromium = "/usr/bin/chromium";
 export const chromedriver = "/usr/bin/chromedriver";
+export const firefox = "/usr/bin/firefox-esr";
 
 export async function ensureBrowser() {
-  if (existsSync(chromium) && existsSync(chromedriver)) return;
-  const packages = ["chromium", "chromium-driver"];
-  if (process.getuid?.() !== 0) {
-    throw new Error(`no Chromium at ${chromium}: run "sudo apt-get install ${packages.join(" ")}" first`);
-  }
-  say("apt-get install chromium chromium-driver ...");
-  const environment = { DEBIAN_FRONTEND: "noninteractive" };
-  const install = ["install", "-y", "-qq", "--no-install-recommends", ...packages];
-  await runOrThrow("apt-get", ["update", "-qq"], { quiet: true });
-  await runOrThrow("apt-get", install, { environment, quiet: true });
+  await ensurePackages([chromium, chromedriver], ["chromium", "chromium-driver"]);
+}
+
+/** Firefox finds its GPU in Mesa, so the Vulkan driver is a part of it. Its WebDriver is a crate: see wasm_tools.mjs. */
+export async function ensureFirefox() {
+  await ensurePackages([firefox], ["firefox-esr", "mesa-vulkan-drivers"]);
 }

@@ -1,4 +1,4 @@
-// wasm-bindgen's command line and wasm-pack, in the versions that fit the crate.
+// Programs that are crates: wasm-bindgen's command line in the version that fits ours, wasm-pack, Firefox's WebDriver.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import { root, userCache } from "../lib/paths.mjs";
 import { say, seconds } from "../lib/say.mjs";
 
 const wasmPackVersion = "0.15.1";
+const geckodriverVersion = "0.37.1";
 
 /** @returns {Promise<string>} the folder of `wasm-bindgen` and `wasm-bindgen-test-runner` */
 export async function ensureWasmBindgen() {
@@ -17,6 +18,11 @@ export async function ensureWasmBindgen() {
 /** @returns {Promise<string>} the folder of `wasm-pack` */
 export async function ensureWasmPack() {
   return ensureCargoTool("wasm-pack", "wasm-pack", wasmPackVersion, ["--locked"]);
+}
+
+/** @returns {Promise<string>} the folder of `geckodriver`, which Debian does not have */
+export async function ensureGeckodriver() {
+  return ensureCargoTool("geckodriver", "geckodriver", geckodriverVersion, ["--locked"]);
 }
 
 /** The crate in Cargo.lock and the command line must be of exactly one version. */
@@ -31,7 +37,8 @@ function wasmBindgenVersion() {
 async function ensureCargoTool(crate, program, version, flags) {
   const folder = join(userCache, "tools", `${crate}-${version}`);
   const programs = join(folder, "bin");
-  if (outputOf(join(programs, program), ["--version"])?.endsWith(` ${version}`)) return programs;
+  const installed = outputOf(join(programs, program), ["--version"]);
+  if (installed?.split("\n")[0].split(" ")[1] === version) return programs;
   say(`cargo install ${crate} ${version} into ${folder} (a few minutes, once) ...`);
   const start = performance.now();
   await runOrThrow("cargo", ["install", crate, "--version", version, "--root", folder, "--quiet", ...flags]);

@@ -7,10 +7,11 @@ import { checkSize } from "../build/size.mjs";
 import { buildWasm } from "../build/wasm.mjs";
 import { run } from "../lib/command.mjs";
 import { root, wasmTarget } from "../lib/paths.mjs";
-import { chromedriver, ensureBrowser } from "../setup/browser.mjs";
+import { chromedriver, ensureBrowser, ensureFirefox } from "../setup/browser.mjs";
 import { ensureRustComponents } from "../setup/rust_components.mjs";
+import { ensureVulkan } from "../setup/vulkan.mjs";
 import { ensureWasmTarget } from "../setup/wasm_target.mjs";
-import { ensureWasmBindgen, ensureWasmPack } from "../setup/wasm_tools.mjs";
+import { ensureGeckodriver, ensureWasmBindgen, ensureWasmPack } from "../setup/wasm_tools.mjs";
 import { countLibtest, countStep } from "./counts.mjs";
 import { runNodeTests } from "./node_tests.mjs";
 
@@ -58,9 +59,10 @@ export const stages = [
   },
   {
     name: "cargo",
-    title: "cargo test",
+    title: "cargo test, on the CPU and on a GPU (Vulkan)",
     run: async () => {
-      const { status, output } = await run("cargo", ["test", "--locked", "--no-fail-fast"]);
+      const environment = await ensureVulkan();
+      const { status, output } = await run("cargo", ["test", "--locked", "--no-fail-fast"], { environment });
       return countLibtest(output, status);
     },
   },
@@ -86,6 +88,11 @@ export const stages = [
     run: testRustInChromium,
   },
   {
+    name: "firefox",
+    title: "every kernel in Firefox (wasm-pack)",
+    run: testKernelsInFirefox,
+  },
+  {
     name: "page",
     title: "the page in Chromium",
     run: async () => {
@@ -97,17 +104,28 @@ export const stages = [
 
 async function testRustInChromium() {
   await ensureBrowser();
+  // The same files as natively.
+  return testRustInBrowser(["--chrome", "--chromedriver", chromedriver], "*");
+}
+
+async function testKernelsInFirefox() {
+  await ensureFirefox();
+  const geckodriver = join(await ensureGeckodriver(), "geckodriver");
+  return testRustInBrowser(["--firefox", "--geckodriver", geckodriver], "kernels");
+}
+
+async function testRustInBrowser(browser, files) {
   const environment = {
     ...(await ensureWasmTarget()),
+    ...(await ensureVulkan()),
     // wasm-pack takes the wasm-bindgen that it finds here instead of downloading one.
     PATH: `${await ensureWasmBindgen()}:${process.env.PATH}`,
-    WASM_BINDGEN_TEST_TIMEOUT: "300",
+    WASM_BINDGEN_TEST_TIMEOUT: "600",
   };
   const wasmPack = join(await ensureWasmPack(), "wasm-pack");
-  const browser = ["--headless", "--chrome", "--chromedriver", chromedriver];
-  // The same files as natively. Not --release: link-time optimisation of each of them would take minutes.
-  const tests = ["--", "--locked", "--no-default-features", "--test", "*"];
-  const test = ["test", "--mode", "no-install", ...browser, ...tests];
+  // Not --release: link-time optimisation of each test file would take minutes.
+  const tests = ["--", "--locked", "--no-default-features", "--test", files];
+  const test = ["test", "--mode", "no-install", "--headless", ...browser, ...tests];
   const { status, output } = await run(wasmPack, test, { environment });
   return countLibtest(output, status);
 }

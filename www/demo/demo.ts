@@ -1,6 +1,6 @@
 // The demo page, written against the public API alone.
 
-import { type Expert, Gander, GanderError, type Progress } from "gander";
+import { type DeviceName, type Expert, Gander, GanderError, type LoadedDevice, type Progress } from "gander";
 import { byId, element, say } from "./elements.ts";
 import { explain } from "./failures.ts";
 import { Palette } from "./palette.ts";
@@ -18,10 +18,11 @@ let palette = new Palette([]);
 let view = new RoutingView(palette);
 let running: AbortController | undefined;
 
-/** `?base=…&experts=…` tries the page with files from elsewhere. */
+/** `?base=…&experts=…&device=…` tries the page with files from elsewhere, or on another device. */
 const parameters = new URLSearchParams(location.search);
 const base = parameters.get("base") ?? "./ocean/base.gguf";
 const experts = parameters.get("experts") ?? "./ocean/catalog.json";
+const device = (parameters.get("device") ?? "auto") as DeviceName;
 
 async function load(): Promise<void> {
   byId("failure").hidden = true;
@@ -31,6 +32,7 @@ async function load(): Promise<void> {
     model = await Gander.load({
       base,
       experts,
+      device,
       onProgress: (report) => {
         reported.set(`${report.phase} ${report.file}`, report);
         showLoading([...reported.values()]);
@@ -45,6 +47,7 @@ async function load(): Promise<void> {
   palette = new Palette(model.experts);
   view = new RoutingView(palette);
   showExperts(model.experts);
+  showDevice(model.device);
   showRunning(false);
 }
 
@@ -97,6 +100,8 @@ async function answer(text: string): Promise<void> {
     } else {
       progress.textContent = "";
       showFailure(error, () => answer(text));
+      // It may have moved.
+      showDevice(model.device);
     }
   } finally {
     running = undefined;
@@ -121,6 +126,17 @@ function summary({ stats, finish }: Awaited<ReturnType<Gander["generate"]>>): st
   );
   if (finish === "length") parts.push("cut at the longest length");
   return `${parts.join("; ")}.`;
+}
+
+const deviceNames: Record<LoadedDevice["name"], string> = {
+  cpu: "on the processor",
+  webgpu: "on the graphics card, by WebGPU",
+  "webgpu+cpu": "on the graphics card, by WebGPU, and on the processor",
+};
+
+function showDevice({ name, reason, adapter }: LoadedDevice): void {
+  byId("device").textContent = `It computes ${deviceNames[name]}${adapter ? ` (${adapter})` : ""}.`;
+  byId("device").title = reason;
 }
 
 function showRunning(isRunning: boolean): void {

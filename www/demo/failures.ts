@@ -44,6 +44,21 @@ function wordsFor(code: GanderError["code"]): Omit<Failure, "details"> {
       };
     case "empty-input":
       return { title: "There is nothing to answer", advice: "Type a line, or take one of the examples." };
+    case "device-lost":
+    case "device-failed":
+    case "out-of-memory":
+      return {
+        title: "The graphics card gave up",
+        advice: "The answer is lost, the model is not. Try again: it goes on where it can.",
+      };
+    case "no-gpu":
+    case "device-limit":
+    case "device-wrong":
+      return {
+        title: "The graphics card cannot be used",
+        advice:
+          "A newer browser or driver may help. Without ?device= in the address, the processor does the work.",
+      };
     case "worker":
       return {
         title: "The engine did not start",
