@@ -164,6 +164,7 @@ pub fn make_resident(session: &mut Session) {
 }
 
 /// Everything that a session says of an answer.
+#[derive(Clone)]
 pub struct Answer {
     pub output_ids: Vec<u32>,
     pub finish: String,
@@ -196,11 +197,6 @@ pub async fn answer_unobserved(session: &mut Session, request: Request) -> Answe
 /// On a device that answers at once.
 pub fn answer(session: &mut Session, request: Request) -> Answer {
     now(answer_on_any(session, request))
-}
-
-/// The same where a step may fail.
-pub fn try_answer(session: &mut Session, request: Request) -> gander::Result<Answer> {
-    now(try_answer_on_any(session, request))
 }
 
 /// By name, the values of a pass.
