@@ -3,6 +3,7 @@
 mod cpu;
 mod gpu;
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 pub use cpu::Cpu;
@@ -79,6 +80,13 @@ pub struct Plan {
     pub recording: Recording,
     /// On a GPU, what it takes besides: made once, so that running makes nothing.
     bound: gpu::BoundRecording,
+}
+
+impl Plan {
+    /// On a GPU, the buffers that its dispatches bind, with their sizes in bytes. Each once, however often it is bound.
+    pub fn bound_buffers(&self) -> &HashMap<BufferId, u64> {
+        &self.bound.buffers
+    }
 }
 
 impl Device {

@@ -600,6 +600,11 @@ impl Session {
         self.generation.as_ref().map_or(&[], |generation| &generation.encoder_routing)
     }
 
+    /// The work of the answer in the making: the encoder's, and that of one decoder step.
+    pub fn plans(&self) -> Option<[&Plan; 2]> {
+        self.generation.as_ref().map(|generation| [&generation.encoder.0, &generation.decoder.0])
+    }
+
     /// What the answer took so far.
     pub fn work(&self) -> Work {
         self.generation.as_ref().map_or(Work::default(), |generation| generation.work)

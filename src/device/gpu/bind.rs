@@ -1,5 +1,7 @@
 //! Making all that a recording takes to run: pipelines, launch structs, bind groups.
 
+use std::collections::HashMap;
+
 use super::Gpu;
 use crate::recording::{Dispatch, Recording};
 use crate::tensor::{BufferId, Tensor};
@@ -9,8 +11,8 @@ use crate::tensor::{BufferId, Tensor};
 pub struct BoundRecording {
     /// One for each dispatch.
     pub steps: Vec<BoundDispatch>,
-    /// Bytes that each dispatch binds.
-    pub bound_bytes: Vec<Vec<(BufferId, u64)>>,
+    /// The buffers that they bind, with their sizes in bytes.
+    pub buffers: HashMap<BufferId, u64>,
 }
 
 /// A dispatch, ready to run.
@@ -43,8 +45,9 @@ impl Gpu {
         let steps = (recording.dispatches.iter().zip(launches))
             .map(|(dispatch, launch)| self.bind_dispatch(dispatch, &uniforms, launch))
             .collect();
-        let bound_bytes = recording.dispatches.iter().map(|dispatch| self.bound_bytes(dispatch)).collect();
-        BoundRecording { steps, bound_bytes }
+        let tensors = recording.dispatches.iter().flat_map(|dispatch| &dispatch.tensors);
+        let buffers = tensors.map(|tensor| (tensor.buffer, self.buffer(tensor).size())).collect();
+        BoundRecording { steps, buffers }
     }
 
     fn bind_dispatch(
@@ -71,15 +74,6 @@ impl Gpu {
         let bind_group = self.device.create_bind_group(&descriptor);
         self.counts.objects += 1;
         BoundDispatch { pipeline, bind_group, workgroups: program.workgroups }
-    }
-
-    /// The buffers of a dispatch, each once, with their sizes.
-    fn bound_bytes(&self, dispatch: &Dispatch) -> Vec<(BufferId, u64)> {
-        let mut buffers: Vec<BufferId> = dispatch.tensors.iter().map(|tensor| tensor.buffer).collect();
-        buffers.sort_by_key(|id| id.0);
-        buffers.dedup();
-        let size = |id: &BufferId| self.buffers[id.0 as usize].as_ref().map_or(0, wgpu::Buffer::size);
-        buffers.iter().map(|id| (*id, size(id))).collect()
     }
 }
 
