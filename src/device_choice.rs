@@ -66,6 +66,21 @@ pub async fn open(choice: DeviceChoice, allowed: Result<()>, now: impl Fn() -> f
     }
 }
 
+/// Hears what went wrong on the devices while a session was filled. Where they were chosen by [`DeviceChoice::Auto`], the CPU
+/// takes over, and what was wrong is the new `reason`.
+///
+/// # Errors
+/// Those of [`Session::settle_with_smaller_pool`].
+pub async fn settle(session: &mut Session, choice: DeviceChoice, reason: &mut String) -> Result<()> {
+    match session.settle_with_smaller_pool().await {
+        Err(error) if choice == DeviceChoice::Auto => {
+            *reason = error.to_string();
+            session.reopen(Device::cpu()).await
+        }
+        settled => settled,
+    }
+}
+
 async fn choose(allowed: Result<()>, now: impl Fn() -> f64) -> Result<ChosenDevices> {
     allowed?;
     let gpu = Gpu::open().await?;
@@ -103,14 +118,14 @@ impl std::fmt::Display for Trial {
 
 /// Runs an eighth of a flan-t5-small: its widths, one block of each kind, a small vocabulary.
 async fn trial(device: Device, now: impl Fn() -> f64) -> Result<(Device, Trial)> {
-    const TOKENS: usize = 16;
+    const TOKENS: usize = 8;
     let mut config = synthetic::config(512, 6, 1024, 1, 4096);
     config.eos_token_ids.clear();
     let checkpoint = synthetic::checkpoint(&config, 1, |_, floats| Values::q8_0_from(floats));
     let mut session = Session::on(device, Base::new(checkpoint, Err(no_tokenizer("trial"))))?;
     let mut best = Trial { encoder: f64::INFINITY, token: f64::INFINITY };
     // The first round pays for what is done once.
-    for _ in 0..3 {
+    for _ in 0..2 {
         let input_ids = Some((2..66).collect());
         session.start(Request { input_ids, max_new_tokens: TOKENS, ..Request::default() })?;
         let start = now();

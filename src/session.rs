@@ -199,6 +199,8 @@ impl Session {
     pub async fn settle_with_smaller_pool(&mut self) -> Result<()> {
         loop {
             match self.settle().await {
+                // Without experts the pool is not what is too large.
+                Err(error) if self.experts.is_empty() => return Err(error),
                 Err(error)
                     if error.code == ErrorCode::OutOfMemory && self.pool_budget_bytes > LEAST_POOL_BYTES =>
                 {
@@ -220,8 +222,9 @@ impl Session {
     /// in the making is dropped.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidState`] on the CPU, which does not go away and keeps no second copy of its weights.
-    pub fn reopen(&mut self, devices: impl Into<Devices>) -> Result<()> {
+    /// [`ErrorCode::InvalidState`] on the CPU, which does not go away and keeps no second copy of its weights; those of
+    /// [`Session::settle`].
+    pub async fn reopen(&mut self, devices: impl Into<Devices>) -> Result<()> {
         self.generation = None;
         let Some(checkpoint) = &self.kept else {
             let expected = "a model that is on a GPU";
@@ -230,8 +233,10 @@ impl Session {
         self.devices = devices.into();
         self.model = T5::upload(&mut self.devices, Cow::Borrowed(checkpoint))?;
         self.pools = self.devices.iter_mut().map(|device| AdapterPool::new(device, &[], 0)).collect();
+        // The weights first: if they do not fit, no smaller pool helps.
+        self.settle().await?;
         self.rebuild();
-        Ok(())
+        self.settle_with_smaller_pool().await
     }
 
     /// The model's shape.

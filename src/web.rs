@@ -204,8 +204,12 @@ impl Engine {
             reason: error.to_string(),
         });
         self.reason = reason;
-        self.session_mut()?.reopen(devices).map_err(thrown)?;
-        self.settle(true).await
+        let session = self.session.as_mut().ok_or_else(no_base)?;
+        if let Err(error) = session.reopen(devices).await {
+            self.reason = error.to_string();
+            session.reopen(Device::cpu()).await.map_err(thrown)?;
+        }
+        Ok(())
     }
 
     /// Loads a base from the bytes of a GGUF file. Experts loaded before are dropped.
@@ -266,7 +270,7 @@ impl Engine {
         let session = self.session_mut()?;
         let catalog = Catalog::parse(catalog_name, &catalog_json).map_err(thrown)?;
         session.add_catalog(&catalog, &gates).map_err(thrown)?;
-        self.settle(self.choice == DeviceChoice::Auto).await?;
+        self.settle().await?;
         to_js(&catalog.experts.iter().map(ExpertInfo::from).collect::<Vec<_>>())
     }
 
@@ -362,20 +366,13 @@ impl Engine {
         let devices = self.devices.take().unwrap_or_else(|| Device::cpu().into());
         self.session = Some(Session::on(devices, base).map_err(thrown)?);
         self.base_name = name.to_owned();
-        self.settle(self.choice == DeviceChoice::Auto).await
+        self.settle().await
     }
 
-    /// Hears what went wrong on the devices. Where `else_cpu`, the CPU takes over.
-    async fn settle(&mut self, else_cpu: bool) -> Result<()> {
-        let session = self.session_mut()?;
-        match session.settle_with_smaller_pool().await {
-            Err(error) if else_cpu => {
-                session.reopen(Device::cpu()).map_err(thrown)?;
-                self.reason = error.to_string();
-                Ok(())
-            }
-            settled => settled.map_err(thrown),
-        }
+    /// Hears what went wrong on the devices.
+    async fn settle(&mut self) -> Result<()> {
+        let session = self.session.as_mut().ok_or_else(no_base)?;
+        device_choice::settle(session, self.choice, &mut self.reason).await.map_err(thrown)
     }
 
     fn session(&self) -> Result<&Session> {

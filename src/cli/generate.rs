@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use gander::device_choice::{ChosenDevices, DeviceChoice};
+use gander::device_choice::DeviceChoice;
 use gander::sampling::Sampling;
 use gander::session::{Request, RoutedToken, Session, Step, Strategy, Work};
 use gander::{Error, ErrorCode, Result};
@@ -121,8 +121,7 @@ struct Pages {
 
 /// Runs the command.
 pub fn run(arguments: &Generate) -> Result<()> {
-    let ChosenDevices { devices, reason } = host::open_devices(arguments.device.into())?;
-    let mut session = host::open(devices, &arguments.base, &arguments.experts)?;
+    let (mut session, reason) = host::open(arguments.device.into(), &arguments.base, &arguments.experts)?;
     session.start(arguments.request()?)?;
     let mut first_logits = None;
     let mut routing: Vec<RoutedToken> = Vec::new();

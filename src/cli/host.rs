@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use gander::base::Base;
 use gander::catalog::Catalog;
-use gander::device::Devices;
 use gander::device_choice::{self, ChosenDevices, DeviceChoice};
 use gander::experts::Expert;
 use gander::formats::open::read;
@@ -13,15 +12,15 @@ use gander::formats::peft::{self, Adapter};
 use gander::session::{Session, Step, now};
 use gander::{Error, ErrorCode, Result};
 
-/// Devices, and why it is these.
-pub fn open_devices(choice: DeviceChoice) -> Result<ChosenDevices> {
+/// A session over a base on disk and experts on disk (catalogues and PEFT folders, in this order), and why it is on the
+/// device that it is on.
+pub fn open(choice: DeviceChoice, base: &Path, experts: &[impl AsRef<Path>]) -> Result<(Session, String)> {
+    let base = Base::open(base)?;
     let start = Instant::now();
-    now(device_choice::open(choice, Ok(()), || start.elapsed().as_secs_f64() * 1e3))
-}
-
-/// A session over a base on disk and experts on disk: catalogues and PEFT folders, in this order.
-pub fn open(devices: Devices, base: &Path, experts: &[impl AsRef<Path>]) -> Result<Session> {
-    let mut session = Session::on(devices, Base::open(base)?)?;
+    let clock = || start.elapsed().as_secs_f64() * 1e3;
+    let ChosenDevices { devices, mut reason } = now(device_choice::open(choice, Ok(()), clock))?;
+    let mut session = Session::on(devices, base)?;
+    now(device_choice::settle(&mut session, choice, &mut reason))?;
     for path in experts {
         let path = path.as_ref();
         let added = match path.is_dir() && !path.join("catalog.json").exists() {
@@ -30,7 +29,8 @@ pub fn open(devices: Devices, base: &Path, experts: &[impl AsRef<Path>]) -> Resu
         };
         added.map_err(|error| error.inside(path.display()))?;
     }
-    Ok(session)
+    now(device_choice::settle(&mut session, choice, &mut reason))?;
+    Ok((session, reason))
 }
 
 /// Goes on by one token or to the end, reading the pages that are missing.

@@ -172,3 +172,18 @@ test("a shader that the driver refuses is reported with the driver's message", a
   assert.equal(found.code, "device-failed");
   assert.match(found.reason, /nonsense/);
 });
+
+test("a GPU that is full is reported as out of memory", async () => {
+  const full = () => {
+    const { GPUDevice, GPUBufferUsage, GPUUncapturedErrorEvent, GPUOutOfMemoryError } = globalThis as any;
+    const create = GPUDevice.prototype.createBuffer;
+    GPUDevice.prototype.createBuffer = function (descriptor: { size: number; usage: number }) {
+      if (descriptor.size > 4096 && descriptor.usage & GPUBufferUsage.STORAGE) {
+        const error = new GPUOutOfMemoryError("there is no more");
+        this.dispatchEvent(new GPUUncapturedErrorEvent("uncapturederror", { error }));
+      }
+      return create.call(this, descriptor);
+    };
+  };
+  assert.equal((await load("webgpu", full)).code, "out-of-memory");
+});
