@@ -28,9 +28,10 @@ pub struct Columns {
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     heads: u32,
-    q: u32,
-    k: u32,
-    v: u32,
+    /// First columns of queries, keys and values.
+    q_column: u32,
+    k_column: u32,
+    v_column: u32,
 }
 
 /// Appends attention.
@@ -55,7 +56,8 @@ pub fn record(
         k.tensor == v.tensor && out.rows == q.tensor.rows && out.cols.is_multiple_of(heads),
         "{q:?} {k:?}"
     );
-    let params = Params { heads: heads as u32, q: q.column as u32, k: k.column as u32, v: v.column as u32 };
+    let [q_column, k_column, v_column] = [q, k, v].map(|columns| columns.column as u32);
+    let params = Params { heads: heads as u32, q_column, k_column, v_column };
     recording.push(&KERNEL, &params, &[control, q.tensor, k.tensor, bias, out]);
 }
 
@@ -68,12 +70,12 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     let keys = KeysAndValues {
         floats: keys.as_slice(),
         cols: keys.cols,
-        k: params.k as usize,
-        v: params.v as usize,
+        k: params.k_column as usize,
+        v: params.v_column as usize,
     };
     let mut scores = vec![0.0f32; key_count];
     for (at, out) in out.as_mut_slice::<f32>().chunks_exact_mut(inner).enumerate() {
-        let query = &queries[at * q_cols + params.q as usize..][..inner];
+        let query = &queries[at * q_cols + params.q_column as usize..][..inner];
         attend(query, at, &keys, bias, params.heads as usize, &mut scores, out);
     }
 }
