@@ -605,9 +605,11 @@ impl Session {
         self.generation.as_ref().map_or(&[], |generation| &generation.encoder_routing)
     }
 
-    /// The work of the answer in the making: the encoder's, and that of one decoder step.
-    pub fn plans(&self) -> Option<[&Plan; 2]> {
-        self.generation.as_ref().map(|generation| [&generation.encoder.0, &generation.decoder.0])
+    /// The work of the answer in the making, the encoder's and that of one decoder step, and the devices that do it. For
+    /// counting it, and for looking at it dispatch by dispatch.
+    pub fn plans(&mut self) -> Option<([&Plan; 2], &mut Devices)> {
+        let Session { generation, devices, .. } = self;
+        generation.as_ref().map(|generation| ([&generation.encoder.0, &generation.decoder.0], devices))
     }
 
     /// What the answer took so far.

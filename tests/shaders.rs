@@ -41,7 +41,7 @@ fn each_shader(check: impl Fn(&str, &Shader)) {
     let case = Case::load("v11_gated");
     let mut session = case.session("base");
     session.start(case.request(2)).unwrap();
-    let plans = session.plans().expect("an answer in the making");
+    let (plans, _) = session.plans().expect("an answer in the making");
     let gate = gate_training();
     let recordings = plans.into_iter().map(|plan| &plan.recording).chain([&gate]);
     let mut shaders: BTreeMap<&str, Shader> = BTreeMap::new();
