@@ -52,8 +52,10 @@ pub fn record(
         logits.rows == 1 && produced.dtype == DType::U32 && seen.len() == logits.cols.div_ceil(32),
         "next_token: {logits:?} {seen:?} {produced:?}"
     );
+    // Below that the most likely token wins for certain, and the logits divided by it could be infinite.
+    let temperature = if rules.temperature < 1e-6 { 0.0 } else { rules.temperature };
     let params = Params {
-        temperature: rules.temperature,
+        temperature,
         repetition_penalty: rules.repetition_penalty,
         top_k: rules.top_k as u32,
         top_p: rules.top_p,

@@ -117,7 +117,7 @@ pub fn cases() -> Vec<Case> {
     for seed in [0, 1, u64::from(u32::MAX), 1 << 32, u64::MAX, 12345] {
         cases.push(case(draws(Sampling { seed, ..rules.clone() })));
     }
-    for temperature in [0.01, 0.3, 2.0, 100.0] {
+    for temperature in [1e-40, 1e-5, 0.01, 0.3, 2.0, 100.0] {
         cases.push(case(draws(Sampling { temperature, ..rules.clone() })));
     }
     for top_k in [1, 2, 5, 299, 300, 1000] {
