@@ -91,6 +91,7 @@ fn case(shape: Shape) -> Case {
         // Room for a greater rank and for scores: neither is used.
         let memory = vec![f32::NAN.to_bits(); tokens * (2 + rank + 1 + 2)];
         let tensor = bench.words(tokens, memory.len() / tokens, &memory);
+        bench.expect("deltas", tensor, vec![Word::Anything; memory.len()]);
         let deltas = Deltas { tensor, sites: 1, top_k: 1, max_rank: rank + 1, most_experts: 2 };
         let gate = bench.fenced(1, d_in, &gate);
         let weight = bench.weight(&[&matrix]);
