@@ -32,6 +32,24 @@ struct Launch {
 @group(0) @binding(7) var<storage, read_write> y: array<f32>; // (tokens, d_out)
 @group(0) @binding(8) var<uniform> launch: Launch;
 
+/// Σ x² over elements i to i + 3 of a token's x, those behind its end left out.
+fn square_sum(token: u32, i: u32, width: u32) -> f32 {
+    let raw = vec4(
+        raw_or_zero(token, i, width),
+        raw_or_zero(token, i + 1u, width),
+        raw_or_zero(token, i + 2u, width),
+        raw_or_zero(token, i + 3u, width),
+    );
+    return dot(raw, raw);
+}
+
+fn raw_or_zero(token: u32, i: u32, width: u32) -> f32 {
+    if i < width {
+        return x[launch.x.offset + token * launch.x.cols + i];
+    }
+    return 0.0;
+}
+
 /// Adds a product to y, or puts it there.
 fn store(token: u32, row: u32, product: f32) {
     let at = launch.y.offset + token * launch.y.cols + row;
@@ -43,11 +61,10 @@ fn store(token: u32, row: u32, product: f32) {
 const THREADS = 128u;
 const LANES = 8u;
 const ROWS = THREADS / LANES;
-const PASSES = 2u;
 const CHUNK = 1024u;
 
 var<workgroup> u: array<vec4<f32>, CHUNK / 4u>;
-var<workgroup> lane_sums: array<f32, THREADS>;
+var<workgroup> lane_sums: array<vec2<f32>, THREADS>;
 var<workgroup> square_sums: array<f32, THREADS>;
 
 @compute @workgroup_size(THREADS)
@@ -58,75 +75,74 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let token = group.y;
     let width = input_width();
     let lane = thread % LANES;
-    let first_row = group.x * ROWS * PASSES + thread / LANES;
-    var sums = array<f32, PASSES>();
+    let row = group.x * 2u * ROWS + thread / LANES;
+    // A row behind the last is computed as the last, and not stored.
+    let first = min(row, launch.y.cols - 1u);
+    let second = min(row + ROWS, launch.y.cols - 1u);
+    var sums = vec2(0.0);
     var squares = 0.0;
     for (var chunk = 0u; chunk < width; chunk += CHUNK) {
         workgroupBarrier();
-        for (var i = thread; i < CHUNK / 4u; i += THREADS) {
-            var four = vec4(0.0);
-            for (var j = 0u; j < 4u; j++) {
-                let at = chunk + i * 4u + j;
-                if at < width {
-                    four[j] = input_value(token, at);
-                    if INPUT == NORM {
-                        let raw = x[launch.x.offset + token * launch.x.cols + at];
-                        squares += raw * raw;
-                    }
-                }
+        let length = min(CHUNK, width - chunk);
+        let parts = (length + 15u) / 16u;
+        for (var i = thread; i < parts * 4u; i += THREADS) {
+            u[i] = input_quad(token, chunk + i * 4u, width);
+            if INPUT == NORM {
+                squares += square_sum(token, chunk + i * 4u, width);
             }
-            u[i] = four;
         }
         workgroupBarrier();
-        let parts = (min(CHUNK, width - chunk) + 15u) / 16u;
-        for (var pass_ = 0u; pass_ < PASSES; pass_++) {
-            let row = first_row + pass_ * ROWS;
-            if row < launch.y.cols {
-                var sum = 0.0;
-                for (var part = lane; part < parts; part += LANES) {
-                    var weights = weights16(row, chunk / 16u + part);
-                    for (var i = 0u; i < 4u; i++) {
-                        sum += dot(weights[i], u[part * 4u + i]);
-                    }
-                }
-                sums[pass_] += sum;
-            }
+        for (var part = lane; part < parts; part += LANES) {
+            let u0 = u[part * 4u];
+            let u1 = u[part * 4u + 1u];
+            let u2 = u[part * 4u + 2u];
+            let u3 = u[part * 4u + 3u];
+            sums += vec2(
+                dot16(first, chunk / 16u + part, u0, u1, u2, u3),
+                dot16(second, chunk / 16u + part, u0, u1, u2, u3),
+            );
         }
     }
     var factor = launch.scale;
+    square_sums[thread] = squares;
+    workgroupBarrier();
     if INPUT == NORM {
-        square_sums[thread] = squares;
-        workgroupBarrier();
-        var square_sum = 0.0;
-        for (var i = 0u; i < THREADS; i++) {
-            square_sum += square_sums[i];
-        }
-        factor *= norm_factor(square_sum);
-    }
-    for (var pass_ = 0u; pass_ < PASSES; pass_++) {
-        let row = first_row + pass_ * ROWS;
-        var sum = factor * sums[pass_];
-        if row < launch.y.cols {
-            sum += row_delta(token, row, lane);
-        }
-        workgroupBarrier();
-        lane_sums[thread] = sum;
-        workgroupBarrier();
-        if lane == 0u && row < launch.y.cols {
-            var product = 0.0;
-            for (var i = 0u; i < LANES; i++) {
-                product += lane_sums[thread + i];
+        if thread < 8u {
+            var sum = 0.0;
+            for (var i = thread; i < THREADS; i += 8u) {
+                sum += square_sums[i];
             }
-            store(token, row, product);
+            square_sums[thread] = sum;
+        }
+        workgroupBarrier();
+        factor *= norm_factor(
+            square_sums[0] + square_sums[1] + square_sums[2] + square_sums[3]
+                + square_sums[4] + square_sums[5] + square_sums[6] + square_sums[7],
+        );
+    }
+    sums *= factor;
+    if launch.sites != 0u {
+        sums += vec2(row_delta(token, first, lane), row_delta(token, second, lane));
+    }
+    lane_sums[thread] = sums;
+    workgroupBarrier();
+    if thread < ROWS {
+        let at = thread * LANES;
+        let products = lane_sums[at] + lane_sums[at + 1u] + lane_sums[at + 2u] + lane_sums[at + 3u]
+            + lane_sums[at + 4u] + lane_sums[at + 5u] + lane_sums[at + 6u] + lane_sums[at + 7u];
+        // Neighbours store neighbours.
+        let out = group.x * 2u * ROWS + thread;
+        if out < launch.y.cols {
+            store(token, out, products.x);
+        }
+        if out + ROWS < launch.y.cols {
+            store(token, out + ROWS, products.y);
         }
     }
 }
 
 /// One of LANES shares of Σ_z B_z t_z for one output.
 fn row_delta(token: u32, row: u32, lane: u32) -> f32 {
-    if launch.sites == 0u {
-        return 0.0;
-    }
     let height = launch.y.cols / launch.sites;
     let site = launch.deltas.offset + (token * launch.sites + row / height) * launch.site_words;
     var sum = 0.0;
@@ -143,17 +159,10 @@ fn row_delta(token: u32, row: u32, lane: u32) -> f32 {
     return sum;
 }
 
-// ---- Many tokens: 32 tokens by 32 rows to a workgroup, 4 by 4 to a thread, 32 elements of u at a time.
+// ---- Many tokens.
 
-const TILE = 32u;
-const TILE_THREADS = 64u;
-const EDGE = 4u;
-/// One more than TILE, so that neighbours are in different banks.
-const STRIDE = 33u;
-
-var<workgroup> u_tile: array<f32, TILE * STRIDE>;
-var<workgroup> w_tile: array<f32, TILE * STRIDE>;
-var<workgroup> factors: array<f32, TILE>;
+var<workgroup> square_parts: array<vec2<f32>, TILE_THREADS>;
+var<workgroup> factors: array<f32, TILE_TOKENS>;
 
 @compute @workgroup_size(TILE_THREADS)
 fn tiles(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -163,100 +172,112 @@ fn tiles(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     let tokens = launch.y.rows;
     let outputs = launch.y.cols;
     let width = input_width();
-    let first_row = group.x * TILE;
-    let first_token = group.y * TILE;
-    tile_factors(first_token, thread);
+    let first_row = group.x * TILE_ROWS;
+    let first_token = group.y * TILE_TOKENS;
 
-    let edge_row = thread % 8u * EDGE;
-    let edge_token = thread / 8u * EDGE;
-    var sums = array<vec4<f32>, EDGE>();
-    for (var chunk = 0u; chunk < width; chunk += TILE) {
+    // Each thread brings a quad of two tokens, and half a block of a row.
+    let quad = thread % 8u;
+    let upper = thread / 8u;
+    let upper_token = min(first_token + upper, tokens - 1u);
+    let lower_token = min(first_token + upper + 16u, tokens - 1u);
+    let w_row = thread / 2u;
+    let half = thread % 2u;
+    let row = min(first_row + w_row, outputs - 1u);
+    var sums = mat4x4<f32>();
+    var squares = vec2(0.0);
+    for (var chunk = 0u; chunk < width; chunk += TILE_DEPTH) {
+        let at = chunk + quad * 4u;
+        let upper_quad = input_quad(upper_token, at, width);
+        let lower_quad = input_quad(lower_token, at, width);
+        if INPUT == NORM {
+            squares += vec2(square_sum(upper_token, at, width), square_sum(lower_token, at, width));
+        }
+        let weights = weights16(row, chunk / 16u + half);
         workgroupBarrier();
-        for (var i = thread; i < TILE * TILE; i += TILE_THREADS) {
-            let token = first_token + i / TILE;
-            let at = chunk + i % TILE;
-            var value = 0.0;
-            if token < tokens && at < width {
-                value = input_value(token, at);
-            }
-            u_tile[i / TILE * STRIDE + i % TILE] = value;
-        }
-        // Two threads to a row, half a block each.
-        let row = thread / 2u;
-        let half = thread % 2u;
-        var weights = array<vec4<f32>, 4>();
-        if first_row + row < outputs {
-            weights = weights16(first_row + row, chunk / 16u + half);
-        }
-        for (var i = 0u; i < 16u; i++) {
-            w_tile[row * STRIDE + half * 16u + i] = weights[i / 4u][i % 4u];
-        }
+        u_tile[upper * STRIDE + quad] = upper_quad;
+        u_tile[(upper + 16u) * STRIDE + quad] = lower_quad;
+        let w_at = w_row * STRIDE + half * 4u;
+        w_tile[w_at] = weights[0];
+        w_tile[w_at + 1u] = weights[1];
+        w_tile[w_at + 2u] = weights[2];
+        w_tile[w_at + 3u] = weights[3];
         workgroupBarrier();
-        for (var k = 0u; k < TILE; k++) {
-            let w = vec4(
-                w_tile[edge_row * STRIDE + k],
-                w_tile[(edge_row + 1u) * STRIDE + k],
-                w_tile[(edge_row + 2u) * STRIDE + k],
-                w_tile[(edge_row + 3u) * STRIDE + k],
-            );
-            for (var i = 0u; i < EDGE; i++) {
-                sums[i] += u_tile[(edge_token + i) * STRIDE + k] * w;
-            }
-        }
+        multiply_tiles(thread, &sums);
     }
-    for (var i = 0u; i < EDGE; i++) {
-        let token = first_token + edge_token + i;
-        if token < tokens {
-            var products = factors[edge_token + i] * sums[i];
-            if launch.sites != 0u {
-                products += tile_delta(token, first_row + edge_row);
-            }
-            for (var j = 0u; j < EDGE; j++) {
-                let row = first_row + edge_row + j;
-                if row < outputs {
-                    store(token, row, products[j]);
-                }
-            }
-        }
-    }
-}
-
-/// What each token's sums are multiplied with.
-fn tile_factors(first_token: u32, thread: u32) {
-    let token = first_token + thread;
-    if thread < TILE {
+    square_parts[thread] = squares;
+    workgroupBarrier();
+    if thread < TILE_TOKENS {
         var factor = launch.scale;
-        if INPUT == NORM && token < launch.y.rows {
+        if INPUT == NORM {
             var square_sum = 0.0;
-            for (var i = 0u; i < launch.x.cols; i++) {
-                let raw = x[launch.x.offset + token * launch.x.cols + i];
-                square_sum += raw * raw;
+            for (var i = 0u; i < 8u; i++) {
+                square_sum += square_parts[thread % 16u * 8u + i][thread / 16u];
             }
             factor *= norm_factor(square_sum);
         }
         factors[thread] = factor;
     }
-}
-
-/// Σ_z B_z t_z for four outputs of a token.
-fn tile_delta(token: u32, first_row: u32) -> vec4<f32> {
-    let height = launch.y.cols / launch.sites;
-    var sums = vec4(0.0);
-    for (var j = 0u; j < EDGE; j++) {
-        let row = first_row + j;
-        if row < launch.y.cols {
-            let site = launch.deltas.offset + (token * launch.sites + row / height) * launch.site_words;
-            for (var slot = 0u; slot < launch.top_k; slot++) {
-                let head = site + slot * launch.slot_words;
-                let rank = deltas[head + 1u];
-                if deltas[head] != ABSENT {
-                    let b = deltas[head] + row % height * rank;
-                    for (var r = 0u; r < rank; r++) {
-                        sums[j] += bitcast<f32>(pool[b + r]) * bitcast<f32>(deltas[head + 2u + r]);
-                    }
+    workgroupBarrier();
+    for (var i = 0u; i < 4u; i++) {
+        let tile_token = thread / ROW_LANES + i * TOKEN_LANES;
+        let token = first_token + tile_token;
+        let first = first_row + thread % ROW_LANES;
+        if token < tokens {
+            var products = factors[tile_token] * sums[i];
+            if launch.sites != 0u {
+                products += tile_delta(token, first);
+            }
+            for (var j = 0u; j < 4u; j++) {
+                if first + j * ROW_LANES < outputs {
+                    store(token, first + j * ROW_LANES, products[j]);
                 }
             }
         }
     }
-    return sums;
+}
+
+/// Σ_z B_z t_z for the four outputs of a token that a thread has. Those behind the last are of no use.
+fn tile_delta(token: u32, first: u32) -> vec4<f32> {
+    let height = launch.y.cols / launch.sites;
+    let rows = min(vec4(first) + vec4(0u, ROW_LANES, 2u * ROW_LANES, 3u * ROW_LANES), vec4(launch.y.cols - 1u));
+    let token_sites = launch.deltas.offset + token * launch.sites * launch.site_words;
+    if rows.x / height == rows.w / height {
+        let site = token_sites + rows.x / height * launch.site_words;
+        var sums = vec4(0.0);
+        for (var slot = 0u; slot < launch.top_k; slot++) {
+            let head = site + slot * launch.slot_words;
+            let rank = deltas[head + 1u];
+            if deltas[head] != ABSENT {
+                let b = vec4(deltas[head]) + rows % height * rank;
+                for (var r = 0u; r < rank; r++) {
+                    sums += bitcast<f32>(deltas[head + 2u + r])
+                        * bitcast<vec4<f32>>(vec4(pool[b.x + r], pool[b.y + r], pool[b.z + r], pool[b.w + r]));
+                }
+            }
+        }
+        return sums;
+    }
+    return vec4(
+        output_delta(token_sites, rows.x, height),
+        output_delta(token_sites, rows.y, height),
+        output_delta(token_sites, rows.z, height),
+        output_delta(token_sites, rows.w, height),
+    );
+}
+
+/// The same for one output.
+fn output_delta(token_sites: u32, row: u32, height: u32) -> f32 {
+    let site = token_sites + row / height * launch.site_words;
+    var sum = 0.0;
+    for (var slot = 0u; slot < launch.top_k; slot++) {
+        let head = site + slot * launch.slot_words;
+        let rank = deltas[head + 1u];
+        if deltas[head] != ABSENT {
+            let b = deltas[head] + row % height * rank;
+            for (var r = 0u; r < rank; r++) {
+                sum += bitcast<f32>(pool[b + r]) * bitcast<f32>(deltas[head + 2u + r]);
+            }
+        }
+    }
+    return sum;
 }

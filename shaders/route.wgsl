@@ -1,5 +1,5 @@
-// The k experts whose gates fit a token best, their weights, and t_z = w_z s_z A_z u for each. One workgroup to a token and
-// site.
+// The k experts whose gates fit a token best, their weights, and t_z = w_z s_z A_z u for each: `route` for few tokens, one
+// workgroup to a token and site; `route_scored` for many, whose scores `score` left, 32 threads to a token and site.
 //
 // score_z = LN(u) · g_z with g_z = LN(v_z) / sqrt(d); the k best; a softmax over those k. Equal scores: the lower index.
 
@@ -22,6 +22,8 @@ struct Launch {
     experts: u32,
     first_row: u32,
     rows_per_step: u32,
+    /// Whether `score` ran before.
+    scored: u32,
 }
 
 @group(0) @binding(0) var<uniform> control: Control;
@@ -35,19 +37,15 @@ struct Launch {
 @group(0) @binding(8) var<storage, read_write> deltas: array<u32>; // (tokens, sites × site_words)
 @group(0) @binding(9) var<uniform> launch: Launch;
 
-const LAYER_NORM_EPSILON = 1e-5;
-
-/// The words of an entry of the table.
-const ENTRY_WORDS = 6u;
-const EXPERT = 0u;
-const PAGE = 1u;
-const A = 2u;
-const B = 3u;
-const RANK = 4u;
-const SCALE = 5u;
-
 var<workgroup> best_scores: array<f32, THREADS>;
 var<workgroup> best_rows: array<u32, THREADS>;
+/// Of eight threads in each group that chooses.
+var<workgroup> few_scores: array<f32, THREADS / TOKEN_THREADS * 8u>;
+var<workgroup> few_rows: array<u32, THREADS / TOKEN_THREADS * 8u>;
+
+/// Threads to a token where there are many.
+const TOKEN_THREADS = 32u;
+const TOKENS = THREADS / TOKEN_THREADS;
 
 /// One site's part of the table.
 struct Site {
@@ -60,42 +58,115 @@ fn entry(site: Site, row: u32, word: u32) -> u32 {
     return table[launch.table.offset + 2u * launch.sites + (site.first + row) * ENTRY_WORDS + word];
 }
 
+/// Where things of a token and site are.
+struct Place {
+    slots: u32,
+    scores: u32,
+    choice: u32,
+}
+
+fn place(token: u32, index: u32) -> Place {
+    let slots = launch.deltas.offset + (token * launch.sites + index) * launch.site_words;
+    let step = (control.position - control.first) * launch.rows_per_step;
+    let row = launch.first_row + step + index * launch.x.rows + token;
+    return Place(
+        slots,
+        slots + launch.top_k * launch.slot_words,
+        launch.choices.offset + row * 2u * launch.top_k,
+    );
+}
+
+fn site_at(index: u32) -> Site {
+    let range = launch.table.offset + 2u * index;
+    return Site(table[range], table[range + 1u]);
+}
+
 @compute @workgroup_size(THREADS)
 fn route(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     if control.halted != GO {
         return;
     }
     let token = group.x;
-    let range = launch.table.offset + 2u * group.y;
-    let site = Site(table[range], table[range + 1u]);
-    let slots = launch.deltas.offset + (token * launch.sites + group.y) * launch.site_words;
-    let scores = slots + launch.top_k * launch.slot_words;
-    let step = (control.position - control.first) * launch.rows_per_step;
-    let row = launch.first_row + step + group.y * launch.x.rows + token;
-    let choice = launch.choices.offset + row * 2u * launch.top_k;
+    let site = site_at(group.y);
+    let at = place(token, group.y);
 
-    let factor = input_factor(token, thread);
-    score(token, factor, site, scores, thread);
-    choose(site, scores, choice, thread);
+    let factor = score(token, site, at.scores, thread);
+    choose(site, at, Team(thread, THREADS, 0u), true);
     if thread == 0u {
-        weigh(choice);
-        look_up(site, choice, slots);
+        weigh(at.choice);
+        look_up(site, at.choice, at.slots);
     }
     storageBarrier();
     workgroupBarrier();
-    project(token, factor, site, choice, slots, thread);
+    project(token, factor, site, at.choice, at.slots, thread);
 }
 
-/// LN(u) · g for every gate of the site, in the scratch behind the slots; LOWEST for experts that are not allowed.
-fn score(token: u32, factor: f32, site: Site, scores: u32, thread: u32) {
+@compute @workgroup_size(THREADS)
+fn route_scored(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    if control.halted != GO {
+        return;
+    }
+    let lane = thread % TOKEN_THREADS;
+    // A token behind the last is worked on as the last, and nothing of it is stored.
+    let unclamped = group.x * TOKENS + thread / TOKEN_THREADS;
+    let is_there = unclamped < launch.x.rows;
+    let token = min(unclamped, launch.x.rows - 1u);
+    let site = site_at(group.y);
+    let at = place(token, group.y);
+
+    var squares = 0.0;
+    if INPUT == NORM {
+        for (var i = lane; i < launch.x.cols; i += TOKEN_THREADS) {
+            let value = x[launch.x.offset + token * launch.x.cols + i];
+            squares += value * value;
+        }
+    }
+    let factor = token_factor(thread, squares);
+    choose(site, at, Team(lane, TOKEN_THREADS, thread / TOKEN_THREADS), is_there);
+    if lane == 0u && is_there {
+        weigh(at.choice);
+        look_up(site, at.choice, at.slots);
+    }
+    storageBarrier();
+    workgroupBarrier();
+    project_scored(token, factor, site, at, thread, is_there);
+}
+
+/// The factor of the norm, from the shares of a token's threads; 1 without.
+fn token_factor(thread: u32, squares: f32) -> f32 {
+    if INPUT != NORM {
+        return 1.0;
+    }
+    lane_sums[thread] = squares;
+    workgroupBarrier();
+    let first = thread / TOKEN_THREADS * TOKEN_THREADS;
+    var sum = 0.0;
+    for (var i = 0u; i < TOKEN_THREADS; i++) {
+        sum += lane_sums[first + i];
+    }
+    return norm_factor(sum);
+}
+
+/// LN(u) · g for every gate of the site, in the scratch behind the slots; LOWEST for experts that are not allowed. Returns
+/// the factor of the norm.
+fn score(token: u32, site: Site, scores: u32, thread: u32) -> f32 {
     let width = input_width();
     let lane = thread % LANES;
     var sum = 0.0;
-    for (var i = thread; i < width; i += THREADS) {
-        sum += factor * input_value(token, i);
-    }
-    let mean = workgroup_sum(thread, sum) / f32(width);
     var squares = 0.0;
+    for (var i = thread; i < width; i += THREADS) {
+        sum += input_value(token, i);
+        if INPUT == NORM {
+            let raw = x[launch.x.offset + token * launch.x.cols + i];
+            squares += raw * raw;
+        }
+    }
+    var factor = 1.0;
+    if INPUT == NORM {
+        factor = norm_factor(workgroup_sum(thread, squares));
+    }
+    let mean = factor * workgroup_sum(thread, sum) / f32(width);
+    squares = 0.0;
     for (var i = thread; i < width; i += THREADS) {
         let centred = factor * input_value(token, i) - mean;
         squares += centred * centred;
@@ -127,42 +198,67 @@ fn score(token: u32, factor: f32, site: Site, scores: u32, thread: u32) {
     }
     storageBarrier();
     workgroupBarrier();
+    return factor;
+}
+
+/// Threads that choose for one token and site.
+struct Team {
+    lane: u32,
+    size: u32,
+    /// Which of the workgroup's teams.
+    index: u32,
 }
 
 /// The rows of the k best scores, best first, ABSENT where there are fewer; each with its score for a weight.
-fn choose(site: Site, scores: u32, choice: u32, thread: u32) {
+fn choose(site: Site, at: Place, team: Team, is_there: bool) {
+    let thread = team.index * team.size + team.lane;
+    let few = team.index * 8u;
+    // The one chosen last: those behind it are still to be had.
+    var last = -LOWEST;
+    var last_row = 0u;
     for (var slot = 0u; slot < launch.top_k; slot++) {
         var best = LOWEST;
         var best_row = ABSENT;
-        for (var row = thread; row < site.count; row += THREADS) {
-            let score = bitcast<f32>(deltas[scores + row]);
-            if score > best {
+        for (var row = team.lane; row < site.count; row += team.size) {
+            let score = bitcast<f32>(deltas[at.scores + row]);
+            let is_behind = score < last || (score == last && row > last_row);
+            if score > best && is_behind {
                 best = score;
                 best_row = row;
             }
         }
         best_scores[thread] = best;
         best_rows[thread] = best_row;
-        for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-            workgroupBarrier();
-            if thread < half {
-                let other = best_scores[thread + half];
-                let other_row = best_rows[thread + half];
-                if other > best_scores[thread] || (other == best_scores[thread] && other_row < best_rows[thread]) {
-                    best_scores[thread] = other;
-                    best_rows[thread] = other_row;
+        workgroupBarrier();
+        if team.lane < 8u {
+            for (var i = team.lane + 8u; i < team.size; i += 8u) {
+                let other = best_scores[thread - team.lane + i];
+                let other_row = best_rows[thread - team.lane + i];
+                if other > best || (other == best && other_row < best_row) {
+                    best = other;
+                    best_row = other_row;
                 }
             }
+            few_scores[few + team.lane] = best;
+            few_rows[few + team.lane] = best_row;
         }
         workgroupBarrier();
-        if thread == 0u {
-            choices[choice + slot] = best_rows[0];
-            choices[choice + launch.top_k + slot] = bitcast<u32>(best_scores[0]);
-            if best_rows[0] != ABSENT {
-                deltas[scores + best_rows[0]] = bitcast<u32>(LOWEST);
+        best = few_scores[few];
+        best_row = few_rows[few];
+        for (var i = 1u; i < 8u; i++) {
+            let other = few_scores[few + i];
+            let other_row = few_rows[few + i];
+            if other > best || (other == best && other_row < best_row) {
+                best = other;
+                best_row = other_row;
             }
         }
-        storageBarrier();
+        if team.lane == 0u && is_there {
+            choices[at.choice + slot] = best_row;
+            choices[at.choice + launch.top_k + slot] = bitcast<u32>(best);
+        }
+        last = best;
+        last_row = best_row;
         workgroupBarrier();
     }
 }
@@ -244,4 +340,71 @@ fn project(token: u32, factor: f32, site: Site, choice: u32, slots: u32, thread:
             }
         }
     }
+}
+
+/// The same with the 32 threads of a token: 8 to a row of A, 4 rows side by side, 8 such rows one after another in the
+/// registers of a thread.
+fn project_scored(token: u32, factor: f32, site: Site, at: Place, thread: u32, is_there: bool) {
+    let width = input_width();
+    let lane = thread % LANES;
+    let side = thread % TOKEN_THREADS / LANES;
+    let count = launch.top_k * (launch.slot_words - 2u);
+    for (var tile = 0u; tile < count; tile += TOKEN_THREADS) {
+        let row = tile + side;
+        let low = vec4(
+            row_of_a(site, at, row, width),
+            row_of_a(site, at, row + 4u, width),
+            row_of_a(site, at, row + 8u, width),
+            row_of_a(site, at, row + 12u, width),
+        );
+        let high = vec4(
+            row_of_a(site, at, row + 16u, width),
+            row_of_a(site, at, row + 20u, width),
+            row_of_a(site, at, row + 24u, width),
+            row_of_a(site, at, row + 28u, width),
+        );
+        var low_sums = vec4(0.0);
+        var high_sums = vec4(0.0);
+        for (var i = lane; i < width; i += LANES) {
+            let value = factor * input_value(token, i);
+            low_sums += value * bitcast<vec4<f32>>(vec4(pool[low.x + i], pool[low.y + i], pool[low.z + i], pool[low.w + i]));
+            high_sums += value * bitcast<vec4<f32>>(vec4(pool[high.x + i], pool[high.y + i], pool[high.z + i], pool[high.w + i]));
+        }
+        workgroupBarrier();
+        let own = thread * 8u;
+        u[own] = low_sums.x;
+        u[own + 1u] = low_sums.y;
+        u[own + 2u] = low_sums.z;
+        u[own + 3u] = low_sums.w;
+        u[own + 4u] = high_sums.x;
+        u[own + 5u] = high_sums.y;
+        u[own + 6u] = high_sums.z;
+        u[own + 7u] = high_sums.w;
+        workgroupBarrier();
+        // Now a thread to a row.
+        let index = thread % TOKEN_THREADS;
+        let first = (thread - index + index % 4u * LANES) * 8u + index / 4u;
+        let sum = u[first] + u[first + 8u] + u[first + 16u] + u[first + 24u]
+            + u[first + 32u] + u[first + 40u] + u[first + 48u] + u[first + 56u];
+        let slot = (tile + index) / (launch.slot_words - 2u);
+        let r = (tile + index) % (launch.slot_words - 2u);
+        let head = at.slots + slot * launch.slot_words;
+        if is_there && slot < launch.top_k && r < deltas[head + 1u] {
+            let weight = bitcast<f32>(choices[at.choice + launch.top_k + slot]);
+            let scale = weight * bitcast<f32>(entry(site, choices[at.choice + slot], SCALE));
+            deltas[head + 2u + r] = bitcast<u32>(scale * sum);
+        }
+    }
+}
+
+/// Where a row of the chosen experts' A begins in the pool; its beginning for rows that there are not, whose sums nobody
+/// uses.
+fn row_of_a(site: Site, at: Place, index: u32, width: u32) -> u32 {
+    let slot = index / (launch.slot_words - 2u);
+    let r = index % (launch.slot_words - 2u);
+    if slot < launch.top_k && r < deltas[at.slots + slot * launch.slot_words + 1u] {
+        let expert = choices[at.choice + slot];
+        return pool[launch.pool.offset + entry(site, expert, PAGE)] + entry(site, expert, A) + r * width;
+    }
+    return launch.pool.offset;
 }

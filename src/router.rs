@@ -2,8 +2,9 @@
 
 use crate::device::Device;
 use crate::kernels::input::Input;
-use crate::kernels::linear::{self, Output};
+use crate::kernels::linear::{self, Output, TILED_FROM};
 use crate::kernels::route::{self, Choices, Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON};
+use crate::kernels::score;
 use crate::kernels::weight::Weight;
 use crate::quant::BLOCK;
 use crate::recording::Recording;
@@ -37,16 +38,12 @@ impl RoutedLinears {
         let mut deltas = None;
         if let Some(router) = self.router.as_ref().filter(|_| routes.enabled) {
             let (choices, found) = routes.reserve(self, router, input.tokens());
-            route::record(
-                recording,
-                control,
-                input,
-                &router.gates,
-                routes.pool,
-                routes.flags,
-                choices,
-                found,
-            );
+            let scored = input.tokens() >= TILED_FROM;
+            if scored {
+                score::record(recording, control, input, &router.gates, routes.flags, found);
+            }
+            let (gates, flags) = (&router.gates, routes.flags);
+            route::record(recording, control, input, gates, routes.pool, flags, choices, found, scored);
             deltas = Some((found, routes.pool));
         }
         linear::record(recording, control, input, &self.weight, 1.0, deltas, output, y);

@@ -50,12 +50,12 @@ struct Params {
 }
 
 /// From so many tokens on, a weight is read once for a tile of tokens rather than once for each.
-const TILED_FROM: usize = 5;
+pub(crate) const TILED_FROM: usize = 5;
 /// Rows of the weight that one workgroup computes, for one token.
 const ROWS: usize = 32;
 /// Rows of the weight and tokens that one workgroup computes, for many tokens.
-const TILE_ROWS: usize = 32;
-const TILE_TOKENS: usize = 32;
+pub(crate) const TILE_ROWS: usize = 64;
+pub(crate) const TILE_TOKENS: usize = 32;
 
 /// Appends the product of every token's u with every row of `weight`.
 ///
@@ -150,6 +150,7 @@ fn gpu(dispatch: &Dispatch) -> Program {
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/input.wgsl"),
             include_str!("../../shaders/common/weight.wgsl"),
+            include_str!("../../shaders/common/tile.wgsl"),
             include_str!("../../shaders/linear.wgsl")
         ),
         entry,

@@ -15,6 +15,7 @@ pub mod linear;
 pub mod next_token;
 pub mod rms_norm;
 pub mod route;
+pub mod score;
 pub mod sigmoid_gate;
 pub mod weight;
 

@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::input::{self, Input};
+use crate::kernels::score::{GateRows, LOWEST};
 use crate::kernels::{ABSENT, dot, softmax};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
 use crate::tensor::{DType, Tensor};
@@ -139,7 +140,12 @@ struct Params {
     experts: u32,
     first_row: u32,
     rows_per_step: u32,
+    /// Whether `score` ran before; else the scores are computed here.
+    scored: u32,
 }
+
+/// Tokens that one workgroup routes, where they are scored.
+const TOKENS: usize = 8;
 
 /// Appends the routing of every token on every site.
 ///
@@ -147,6 +153,7 @@ struct Params {
 /// wins. LN has no affine part, its variance is biased, its epsilon [`LAYER_NORM_EPSILON`].
 ///
 /// * `input`: u (tokens, d_in), the layers' own input
+/// * `scored`: whether [`score`](crate::kernels::score::record) did the first half, which is quicker for many tokens
 /// * `pool`: (1, words) of `u32`: where each page begins in it, or [`ABSENT`]; then the LoRA factors of resident pages
 ///
 /// Source: PHATGOOSE (Muqeeth et al., ICML 2024), section 3; `Router._forward` of r-three/phatgoose. That code takes
@@ -162,6 +169,7 @@ pub fn record(
     flags: Flags,
     choices: Choices,
     deltas: Deltas,
+    scored: bool,
 ) {
     assert!(input.d_in() <= gates.vectors.cols && deltas.sites == gates.sites, "route: {input:?} {gates:?}");
     assert!(choices.tensor.cols == 2 * deltas.top_k && choices.tensor.dtype == DType::U32, "{choices:?}");
@@ -176,6 +184,7 @@ pub fn record(
         experts: flags.experts as u32,
         first_row: choices.first_row as u32,
         rows_per_step: choices.rows_per_step as u32,
+        scored: scored as u32,
     };
     let tensors =
         [control, x, norm, gates.vectors, gates.table, pool, flags.tensor, choices.tensor, deltas.tensor];
@@ -193,10 +202,7 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     let tokens = x.rows;
     let u = input::compute(params.input, params.epsilon, x, norm);
     let d_in = u.len() / tokens;
-    let stride = vectors.cols;
-    let vectors = vectors.as_slice::<f32>();
-    let (ranges, entries) = table.as_slice::<u32>().split_at(2 * sites);
-    let entries: &[Entry] = bytemuck::cast_slice(entries);
+    let gates = GateRows::new(vectors, table, sites);
     let words = pool.as_slice::<u32>();
     let floats = pool.as_slice::<f32>();
     let (marks, wanted) = flags.as_mut_slice::<u32>().split_at_mut(1 + experts);
@@ -206,26 +212,20 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     let choices = choices.as_mut_slice::<u32>();
     let deltas = deltas.as_mut_slice::<u32>();
 
-    let mut centred = vec![0.0f32; d_in];
     let mut ranking: Vec<(u32, f32)> = Vec::new();
     let mut weights = vec![0.0f32; k];
     for (token, u) in u.chunks_exact(d_in).enumerate() {
-        let mean = u.iter().sum::<f32>() / d_in as f32;
-        for (centred, u) in centred.iter_mut().zip(u) {
-            *centred = u - mean;
+        let deltas = &mut deltas[token * sites * site_words..][..sites * site_words];
+        if params.scored == 0 {
+            let scores = deltas.chunks_exact_mut(site_words).map(|site| &mut site[k * slot_words..]);
+            gates.score(u, allowed, scores);
         }
-        let variance = dot(&centred, &centred) / d_in as f32;
-        let scale = 1.0 / (variance + LAYER_NORM_EPSILON).sqrt();
-        for (site, range) in ranges.chunks_exact(2).enumerate() {
-            let [first, count] = [range[0] as usize, range[1] as usize];
+        for (site, delta) in deltas.chunks_exact_mut(site_words).enumerate() {
+            let (first, count) = gates.range(site);
+            let (slots, scores) = delta.split_at_mut(k * slot_words);
+            let scores = scores[..count].iter().map(|bits| f32::from_bits(*bits));
             ranking.clear();
-            for row in 0..count {
-                if allowed[entries[first + row].expert as usize] != 0 {
-                    let gate = &vectors[(first + row) * stride..][..d_in];
-                    // Plus zero, so that −0 and 0 are equal below.
-                    ranking.push((row as u32, scale * dot(&centred, gate) + 0.0));
-                }
-            }
+            ranking.extend((0..).zip(scores).filter(|(_, score)| *score != LOWEST));
             // Stable, so that equal scores stay in the order of the experts. total_cmp, so that NaN panics nowhere.
             ranking.sort_by(|a, b| b.1.total_cmp(&a.1));
             let chosen = &ranking[..ranking.len().min(k)];
@@ -236,13 +236,12 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
 
             let row = first_row + site * tokens + token;
             let (chosen_rows, chosen_weights) = choices[row * 2 * k..][..2 * k].split_at_mut(k);
-            let slots = &mut deltas[(token * sites + site) * site_words..][..k * slot_words];
             for (slot, delta) in slots.chunks_exact_mut(slot_words).enumerate() {
                 let (head, projected) = delta.split_at_mut(2);
                 head.copy_from_slice(&[ABSENT, 0]);
                 (chosen_rows[slot], chosen_weights[slot]) = (ABSENT, 0.0f32.to_bits());
                 let Some((row, _)) = chosen.get(slot) else { continue };
-                let entry = entries[first + *row as usize];
+                let entry = gates.entries[first + *row as usize];
                 (chosen_rows[slot], chosen_weights[slot]) = (*row, weights[slot].to_bits());
                 wanted[entry.page as usize] = control.position + 1;
                 let page = words[entry.page as usize];
@@ -262,16 +261,22 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
 
 fn gpu(dispatch: &Dispatch) -> Program {
     let params: Params = dispatch.params();
+    let tokens = dispatch.tensors[1].rows;
+    let (entry, groups) = match params.scored {
+        0 => ("route", tokens),
+        _ => ("route_scored", tokens.div_ceil(TOKENS)),
+    };
     Program {
         source: concat!(
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/input.wgsl"),
             include_str!("../../shaders/common/shared_input.wgsl"),
             include_str!("../../shaders/common/workgroup_sum.wgsl"),
+            include_str!("../../shaders/common/gates.wgsl"),
             include_str!("../../shaders/route.wgsl")
         ),
-        entry: "route",
+        entry,
         constants: vec![("INPUT", params.input as f64)],
-        workgroups: [dispatch.tensors[1].rows as u32, params.sites, 1],
+        workgroups: [groups as u32, params.sites, 1],
     }
 }

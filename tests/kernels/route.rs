@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use fastrand::Rng;
 use gander::kernels::ABSENT;
 use gander::kernels::route::{self, Choices, Deltas, Entry, Flags};
+use gander::kernels::score;
 use gander::router::{GatedEntry, Router};
 
 use super::case::{Bench, Case, TOLERANCE, Word};
@@ -26,6 +27,8 @@ struct Shape {
     /// Of 256 pages, how many are absent.
     absent: u8,
     gates: GateKind,
+    /// Whether `score` goes before.
+    scored: bool,
     seed: u64,
 }
 
@@ -55,46 +58,47 @@ impl Shape {
             forbidden: 0,
             absent: 0,
             gates: GateKind::Random,
+            scored: false,
             seed: 1,
         }
     }
 }
 
 pub fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
+    let mut shapes = Vec::new();
     for form in Form::ALL {
         for tokens in [1, 4, 33] {
-            cases.push(case(Shape { form, ..Shape::new(tokens, 96, &[5, 3, 8], 2) }));
+            shapes.push(Shape { form, ..Shape::new(tokens, 96, &[5, 3, 8], 2) });
         }
     }
     for d_in in [7, 20, 33, 96, 512, 1024, 2048, 2049, 3072] {
-        cases.push(case(Shape::new(1, d_in, &[3, 2], 2)));
-        cases.push(case(Shape { form: Form::Norm, ..Shape::new(5, d_in, &[6], 3) }));
+        shapes.push(Shape::new(1, d_in, &[3, 2], 2));
+        shapes.push(Shape { form: Form::Norm, ..Shape::new(5, d_in, &[6], 3) });
     }
     for top_k in 1..=8 {
         let shape = Shape::new(3, 64, &[1, 2, 6, 12], top_k);
-        cases.push(case(Shape { max_rank: [1, 64, 7][top_k % 3], absent: 60, forbidden: 40, ..shape }));
+        shapes.push(Shape { max_rank: [1, 64, 7][top_k % 3], absent: 60, forbidden: 40, ..shape });
     }
     // One site to six, some without an expert.
     for sites in [&[0, 2][..], &[2, 0, 1], &[0, 0, 0, 4], &[1, 0, 2, 3, 0, 5]] {
-        cases.push(case(Shape::new(2, 96, sites, 2)));
-        cases.push(case(Shape { absent: 128, ..Shape::new(31, 33, sites, 3) }));
+        shapes.push(Shape::new(2, 96, sites, 2));
+        shapes.push(Shape { absent: 128, ..Shape::new(31, 33, sites, 3) });
     }
     for experts in [31, 32, 33, 64, 256, 257, 300] {
-        cases.push(case(Shape { forbidden: 30, absent: 100, ..Shape::new(2, 96, &[experts, 3], 2) }));
+        shapes.push(Shape { forbidden: 30, absent: 100, ..Shape::new(2, 96, &[experts, 3], 2) });
     }
     for form in [Form::Plain, Form::GatedGelu] {
         let shape = Shape::new(1, 512, &[4096], 8);
-        cases.push(case(Shape { form, max_rank: 2, absent: 128, forbidden: 10, ..shape }));
+        shapes.push(Shape { form, max_rank: 2, absent: 128, forbidden: 10, ..shape });
     }
-    cases.push(case(Shape { max_rank: 64, ..Shape::new(70, 512, &[64, 64, 64], 2) }));
+    shapes.push(Shape { max_rank: 64, ..Shape::new(70, 512, &[64, 64, 64], 2) });
     // Everything is absent; nothing may be chosen.
-    cases.push(case(Shape { absent: 255, ..Shape::new(5, 64, &[6, 6], 2) }));
-    cases.push(case(Shape { forbidden: 255, ..Shape::new(5, 64, &[6, 6], 2) }));
+    shapes.push(Shape { absent: 255, ..Shape::new(5, 64, &[6, 6], 2) });
+    shapes.push(Shape { forbidden: 255, ..Shape::new(5, 64, &[6, 6], 2) });
     for gates in [GateKind::Same, GateKind::Pairs, GateKind::Small] {
         for (experts, top_k) in [(4, 2), (40, 5), (300, 8)] {
             let shape = Shape::new(2, 96, &[experts, experts], top_k);
-            cases.push(case(Shape { gates, max_rank: 3, forbidden: 60, ..shape }));
+            shapes.push(Shape { gates, max_rank: 3, forbidden: 60, ..shape });
         }
     }
     for fill in [
@@ -105,16 +109,24 @@ pub fn cases() -> Vec<Case> {
         Fill::Constant(-0.0),
         Fill::Constant(0.5),
     ] {
-        cases.push(case(Shape { fill, ..Shape::new(2, 64, &[5, 9], 3) }));
+        shapes.push(Shape { fill, ..Shape::new(2, 64, &[5, 9], 3) });
         // A constant that is no sum of few powers of two is not quite constant once its mean is taken.
         if fill != Fill::Constant(0.5) {
-            cases.push(case(Shape { fill, form: Form::GatedGelu, ..Shape::new(5, 64, &[5, 9], 3) }));
+            shapes.push(Shape { fill, form: Form::GatedGelu, ..Shape::new(5, 64, &[5, 9], 3) });
         }
     }
+    let mut cases: Vec<Case> = both(shapes).collect();
     for why in 1..=3 {
-        cases.push(case(Shape { absent: 128, ..Shape::new(2, 64, &[5, 9], 3) }).halted(why));
+        let shape = Shape { absent: 128, ..Shape::new(2, 64, &[5, 9], 3) };
+        cases.extend(both(vec![shape]).map(|case| case.halted(why)));
     }
     cases
+}
+
+/// Each shape twice: routed in one go, and scored before.
+fn both(shapes: Vec<Shape>) -> impl Iterator<Item = Case> {
+    let forms = |shape: Shape| [false, true].map(|scored| Shape { scored, ..shape.clone() });
+    shapes.into_iter().flat_map(forms).map(case)
 }
 
 /// One expert on one site.
@@ -207,7 +219,11 @@ fn case(shape: Shape) -> Case {
         let pool = bench.words(1, pool.len(), &pool);
         let flags = Flags { tensor: flags, experts: expert_count };
         let choices = Choices { tensor: rows, first_row: 2, rows_per_step };
-        route::record(&mut bench.recording, bench.control, input, &gates, pool, flags, choices, deltas);
+        let (recording, control) = (&mut bench.recording, bench.control);
+        if shape.scored {
+            score::record(recording, control, input, &gates, flags, deltas);
+        }
+        route::record(recording, control, input, &gates, pool, flags, choices, deltas, shape.scored);
     })
 }
 

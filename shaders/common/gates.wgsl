@@ -1,0 +1,13 @@
+// What scoring and choosing know of gates. The table begins with each site's first row and number of rows in `vectors`;
+// then, for each row, an entry.
+
+const LAYER_NORM_EPSILON = 1e-5;
+
+/// The words of an entry of the table.
+const ENTRY_WORDS = 6u;
+const EXPERT = 0u;
+const PAGE = 1u;
+const A = 2u;
+const B = 3u;
+const RANK = 4u;
+const SCALE = 5u;

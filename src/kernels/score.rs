@@ -1,0 +1,134 @@
+//! How well every gate fits every token: the first half of routing, by itself where there are many tokens, so that a GPU reads
+//! the gates once for a tile of them.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::kernels::dot;
+use crate::kernels::input::{self, Input};
+use crate::kernels::linear::{TILE_ROWS, TILE_TOKENS};
+use crate::kernels::route::{Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
+use crate::tensor::Tensor;
+
+/// `score_z = LN(u) · LN(v_z) / sqrt(d)` for every gate, into the scratch behind the slots of [`Deltas`].
+pub static KERNEL: Kernel = Kernel {
+    name: "score",
+    access: &[
+        Access::Control,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Write,
+    ],
+    cpu,
+    gpu,
+};
+
+/// The score of an expert that is not allowed: below every other.
+pub(crate) const LOWEST: f32 = -3.4e38;
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    input: u32,
+    epsilon: f32,
+    sites: u32,
+    slots_words: u32,
+    site_words: u32,
+}
+
+/// Appends the scores; [`route`](crate::kernels::route::record) then chooses from them.
+///
+/// * `input`: u (tokens, d_in), the layers' own input
+pub fn record(
+    recording: &mut Recording,
+    control: Tensor,
+    input: Input,
+    gates: &Gates,
+    flags: Flags,
+    deltas: Deltas,
+) {
+    let [x, norm] = input.tensors();
+    let params = Params {
+        input: input.form(),
+        epsilon: input.epsilon(),
+        sites: gates.sites as u32,
+        slots_words: (deltas.top_k * deltas.slot_words()) as u32,
+        site_words: deltas.site_words() as u32,
+    };
+    let tensors = [control, x, norm, gates.vectors, gates.table, flags.tensor, deltas.tensor];
+    recording.push(&KERNEL, &params, &tensors);
+}
+
+fn cpu(params: &[u8], arguments: &mut [Argument]) {
+    let params: &Params = bytemuck::from_bytes(params);
+    let [_, x, norm, vectors, table, flags, deltas] = arguments else { unreachable!("access list") };
+    let u = input::compute(params.input, params.epsilon, x, norm);
+    let gates = GateRows::new(vectors, table, params.sites as usize);
+    let token_words = (params.sites * params.site_words) as usize;
+    let tokens =
+        u.chunks_exact(u.len() / x.rows).zip(deltas.as_mut_slice::<u32>().chunks_exact_mut(token_words));
+    for (u, deltas) in tokens {
+        let sites = deltas.chunks_exact_mut(params.site_words as usize);
+        gates.score(u, &flags.as_slice()[1..], sites.map(|site| &mut site[params.slots_words as usize..]));
+    }
+}
+
+/// The gates of all sites, as the CPU reads them.
+pub(crate) struct GateRows<'a> {
+    vectors: &'a [f32],
+    stride: usize,
+    /// For each site the first of its rows and their number.
+    ranges: &'a [u32],
+    /// By row.
+    pub entries: &'a [Entry],
+}
+
+impl<'a> GateRows<'a> {
+    pub fn new(vectors: &'a Argument, table: &'a Argument, sites: usize) -> Self {
+        let (ranges, entries) = table.as_slice::<u32>().split_at(2 * sites);
+        let entries = bytemuck::cast_slice(entries);
+        GateRows { vectors: vectors.as_slice(), stride: vectors.cols, ranges, entries }
+    }
+
+    /// The first row of a site, and how many it has.
+    pub fn range(&self, site: usize) -> (usize, usize) {
+        (self.ranges[2 * site] as usize, self.ranges[2 * site + 1] as usize)
+    }
+
+    /// The scores of one token on every site, as the bits of floats. `allowed`: by expert.
+    pub fn score<'s>(&self, u: &[f32], allowed: &[u32], sites: impl Iterator<Item = &'s mut [u32]>) {
+        let mean = u.iter().sum::<f32>() / u.len() as f32;
+        let centred: Vec<f32> = u.iter().map(|u| u - mean).collect();
+        let variance = dot(&centred, &centred) / u.len() as f32;
+        let scale = 1.0 / (variance + LAYER_NORM_EPSILON).sqrt();
+        for (site, scores) in sites.enumerate() {
+            let (first, count) = self.range(site);
+            for (row, score) in (first..first + count).zip(scores) {
+                let gate = &self.vectors[row * self.stride..][..u.len()];
+                let is_allowed = allowed[self.entries[row].expert as usize] != 0;
+                // Plus zero, so that −0 and 0 are equal.
+                *score = if is_allowed { scale * dot(&centred, gate) + 0.0 } else { LOWEST }.to_bits();
+            }
+        }
+    }
+}
+
+fn gpu(dispatch: &Dispatch) -> Program {
+    let params: Params = dispatch.params();
+    let [tokens, gates] = [dispatch.tensors[1].rows, dispatch.tensors[3].rows];
+    Program {
+        source: concat!(
+            include_str!("../../shaders/common/matrix.wgsl"),
+            include_str!("../../shaders/common/input.wgsl"),
+            include_str!("../../shaders/common/gates.wgsl"),
+            include_str!("../../shaders/common/tile.wgsl"),
+            include_str!("../../shaders/score.wgsl")
+        ),
+        entry: "score",
+        constants: vec![("INPUT", params.input as f64)],
+        workgroups: [gates.div_ceil(TILE_ROWS) as u32, tokens.div_ceil(TILE_TOKENS) as u32, 1],
+    }
+}
