@@ -50,7 +50,7 @@ struct Params {
 }
 
 /// From so many tokens on, a weight is read once for a tile of tokens rather than once for each.
-pub(crate) const TILED_FROM: usize = 5;
+pub const TILED_FROM: usize = 5;
 /// Rows of the weight that one workgroup computes, for one token.
 const ROWS: usize = 32;
 /// Rows of the weight and tokens that one workgroup computes, for many tokens.
