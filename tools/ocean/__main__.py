@@ -4,33 +4,20 @@ Makes tokenizer and test lines, trains the base, the experts and their gates, ev
 are there, so an interrupted run goes on where it stopped; `--stages` runs some stages only, `--again` runs them even if done.
 """
 import argparse
-import json
 import multiprocessing
+import os
 from pathlib import Path
+
+# Before torch is loaded: one thread per process, for the work is split over processes; room for all compiled kernels, or half the time goes into compiling them again.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
 import torch
 
-from . import base, evaluate, experts, export, gates, tokenizer
+from . import base, evaluate, export, jobs, tokenizer
 from .kinds import KINDS
 
 STAGES = ("data", "base", "experts", "gates", "evaluate", "export")
-
-
-def train_expert(job: tuple[str, Path, Path]) -> None:
-    kind, base_folder, folder = job
-    note(folder, "lora", experts.train(kind, base_folder, folder))
-
-
-def train_gates(job: tuple[str, Path, Path]) -> None:
-    kind, base_folder, folder = job
-    note(folder, "gates", gates.train(kind, base_folder, folder))
-
-
-def note(folder: Path, key: str, value: dict) -> None:
-    """Remember how something was trained, beside it."""
-    file = folder / "training.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(known | {key: value}, indent=1) + "\n")
 
 
 def main() -> None:
@@ -49,10 +36,13 @@ def main() -> None:
     def due(stage: str, *made: Path) -> bool:
         return stage in stages and (options.again or not all(f.exists() for f in made))
 
-    def each(work, made: str) -> None:
-        jobs = [(k, base_folder, f) for k, f in folders.items() if options.again or not (f / made).exists()]
+    def spread(work, parts: list[tuple]) -> None:
+        """Do the parts in worker processes."""
         with multiprocessing.get_context("spawn").Pool(options.workers, maxtasksperchild=1) as pool:
-            pool.map(work, jobs, chunksize=1)
+            pool.map(work, parts, chunksize=1)
+
+    def each(work, made: str) -> None:
+        spread(work, [(k, base_folder, f) for k, f in folders.items() if options.again or not (f / made).exists()])
 
     if due("data", base_folder / "tokenizer.json"):
         tokenizer.build(base_folder)
@@ -60,13 +50,11 @@ def main() -> None:
         base.make(base_folder, out / "base.log", workers=options.workers)
         (out / "base.done").touch()
     if "experts" in stages:
-        each(train_expert, "adapter_model.safetensors")
+        each(jobs.train_expert, "adapter_model.safetensors")
     if "gates" in stages:
-        each(train_gates, "gates.safetensors")
-    for split, file in (("validation", "validation.json"), ("test", "test.json")):
-        if due("evaluate", out / file):
-            tables = evaluate.everything(base_folder, folders, split, 200, out / "eval" if split == "test" else None)
-            (out / file).write_text(json.dumps(tables, indent=1) + "\n")
+        each(jobs.train_gates, "gates.safetensors")
+    tables = [("test", out / "test.json", out / "eval"), ("validation", out / "validation.json", None)]
+    spread(jobs.evaluate_split, [(split, base_folder, folders, file, lines) for split, file, lines in tables if due("evaluate", file)])
     if "export" in stages:
         export.write(out, list(folders))
 
