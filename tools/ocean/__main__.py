@@ -10,27 +10,10 @@ from pathlib import Path
 
 import torch
 
-from . import base, evaluate, experts, export, gates, tokenizer
+from . import base, evaluate, export, jobs, tokenizer
 from .kinds import KINDS
 
 STAGES = ("data", "base", "experts", "gates", "evaluate", "export")
-
-
-def train_expert(job: tuple[str, Path, Path]) -> None:
-    kind, base_folder, folder = job
-    note(folder, "lora", experts.train(kind, base_folder, folder))
-
-
-def train_gates(job: tuple[str, Path, Path]) -> None:
-    kind, base_folder, folder = job
-    note(folder, "gates", gates.train(kind, base_folder, folder))
-
-
-def note(folder: Path, key: str, value: dict) -> None:
-    """Remember how something was trained, beside it."""
-    file = folder / "training.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(known | {key: value}, indent=1) + "\n")
 
 
 def main() -> None:
@@ -60,9 +43,9 @@ def main() -> None:
         base.make(base_folder, out / "base.log", workers=options.workers)
         (out / "base.done").touch()
     if "experts" in stages:
-        each(train_expert, "adapter_model.safetensors")
+        each(jobs.train_expert, "adapter_model.safetensors")
     if "gates" in stages:
-        each(train_gates, "gates.safetensors")
+        each(jobs.train_gates, "gates.safetensors")
     for split, file in (("validation", "validation.json"), ("test", "test.json")):
         if due("evaluate", out / file):
             tables = evaluate.everything(base_folder, folders, split, 200, out / "eval" if split == "test" else None)

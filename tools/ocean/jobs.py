@@ -1,0 +1,22 @@
+"""What the worker processes run. Not in __main__, for a spawned process cannot find there what it is to call."""
+import json
+from pathlib import Path
+
+from . import experts, gates
+
+
+def train_expert(job: tuple[str, Path, Path]) -> None:
+    kind, base_folder, folder = job
+    note(folder, "lora", experts.train(kind, base_folder, folder))
+
+
+def train_gates(job: tuple[str, Path, Path]) -> None:
+    kind, base_folder, folder = job
+    note(folder, "gates", gates.train(kind, base_folder, folder))
+
+
+def note(folder: Path, key: str, value: dict) -> None:
+    """Remember how something was trained, beside it."""
+    file = folder / "training.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(known | {key: value}, indent=1) + "\n")
