@@ -56,15 +56,16 @@ fn store(token: u32, row: u32, product: f32) {
     y[at] = select(product, y[at] + product, launch.accumulate != 0u);
 }
 
-// ---- One token: 16 rows side by side, 8 threads to a row; each workgroup takes two such sets of rows.
+// ---- One token: a workgroup computes OUTPUTS rows, LANES threads to a row, THREADS / LANES rows side by side. A GPU wants
+// many threads; what plays one on a CPU runs them one after another and pays for each at every barrier, so it wants few.
 
-const THREADS = 128u;
+override THREADS: u32 = 64u;
 const LANES = 8u;
-const ROWS = THREADS / LANES;
+const OUTPUTS = 32u;
 const CHUNK = 1024u;
 
 var<workgroup> u: array<vec4<f32>, CHUNK / 4u>;
-var<workgroup> lane_sums: array<vec2<f32>, THREADS>;
+var<workgroup> lane_sums: array<f32, OUTPUTS * LANES>;
 var<workgroup> square_sums: array<f32, THREADS>;
 
 @compute @workgroup_size(THREADS)
@@ -75,11 +76,7 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let token = group.y;
     let width = input_width();
     let lane = thread % LANES;
-    let row = group.x * 2u * ROWS + thread / LANES;
-    // A row behind the last is computed as the last, and not stored.
-    let first = min(row, launch.y.cols - 1u);
-    let second = min(row + ROWS, launch.y.cols - 1u);
-    var sums = vec2(0.0);
+    let first_row = group.x * OUTPUTS;
     var squares = 0.0;
     for (var chunk = 0u; chunk < width; chunk += CHUNK) {
         workgroupBarrier();
@@ -92,71 +89,44 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
         }
         workgroupBarrier();
-        for (var part = lane; part < parts; part += LANES) {
-            let u0 = u[part * 4u];
-            let u1 = u[part * 4u + 1u];
-            let u2 = u[part * 4u + 2u];
-            let u3 = u[part * 4u + 3u];
-            sums += vec2(
-                dot16(first, chunk / 16u + part, u0, u1, u2, u3),
-                dot16(second, chunk / 16u + part, u0, u1, u2, u3),
-            );
+        for (var output = thread / LANES; output < OUTPUTS; output += THREADS / LANES) {
+            // A row behind the last is computed as the last, and not stored.
+            let row = min(first_row + output, launch.y.cols - 1u);
+            var sum = 0.0;
+            for (var part = lane; part < parts; part += LANES) {
+                let at = part * 4u;
+                sum += dot16(row, chunk / 16u + part, u[at], u[at + 1u], u[at + 2u], u[at + 3u]);
+            }
+            // Its own sum of the chunks before: no other thread touches it.
+            if chunk > 0u {
+                sum += lane_sums[output * LANES + lane];
+            }
+            lane_sums[output * LANES + lane] = sum;
         }
     }
-    var factor = launch.scale;
     square_sums[thread] = squares;
     workgroupBarrier();
+    var factor = launch.scale;
     if INPUT == NORM {
-        if thread < 8u {
-            var sum = 0.0;
-            for (var i = thread; i < THREADS; i += 8u) {
-                sum += square_sums[i];
+        var square_sum = 0.0;
+        for (var i = 0u; i < THREADS; i++) {
+            square_sum += square_sums[i];
+        }
+        factor *= norm_factor(square_sum);
+    }
+    for (var output = thread; output < OUTPUTS; output += THREADS) {
+        let row = first_row + output;
+        if row < launch.y.cols {
+            let at = output * LANES;
+            var sum = factor * (lane_sums[at] + lane_sums[at + 1u] + lane_sums[at + 2u] + lane_sums[at + 3u]
+                + lane_sums[at + 4u] + lane_sums[at + 5u] + lane_sums[at + 6u] + lane_sums[at + 7u]);
+            if launch.sites != 0u {
+                let token_sites = launch.deltas.offset + token * launch.sites * launch.site_words;
+                sum += output_delta(token_sites, row, launch.y.cols / launch.sites);
             }
-            square_sums[thread] = sum;
-        }
-        workgroupBarrier();
-        factor *= norm_factor(
-            square_sums[0] + square_sums[1] + square_sums[2] + square_sums[3]
-                + square_sums[4] + square_sums[5] + square_sums[6] + square_sums[7],
-        );
-    }
-    sums *= factor;
-    if launch.sites != 0u {
-        sums += vec2(row_delta(token, first, lane), row_delta(token, second, lane));
-    }
-    lane_sums[thread] = sums;
-    workgroupBarrier();
-    if thread < ROWS {
-        let at = thread * LANES;
-        let products = lane_sums[at] + lane_sums[at + 1u] + lane_sums[at + 2u] + lane_sums[at + 3u]
-            + lane_sums[at + 4u] + lane_sums[at + 5u] + lane_sums[at + 6u] + lane_sums[at + 7u];
-        // Neighbours store neighbours.
-        let out = group.x * 2u * ROWS + thread;
-        if out < launch.y.cols {
-            store(token, out, products.x);
-        }
-        if out + ROWS < launch.y.cols {
-            store(token, out + ROWS, products.y);
+            store(token, row, sum);
         }
     }
-}
-
-/// One of LANES shares of Σ_z B_z t_z for one output.
-fn row_delta(token: u32, row: u32, lane: u32) -> f32 {
-    let height = launch.y.cols / launch.sites;
-    let site = launch.deltas.offset + (token * launch.sites + row / height) * launch.site_words;
-    var sum = 0.0;
-    for (var slot = 0u; slot < launch.top_k; slot++) {
-        let head = site + slot * launch.slot_words;
-        let rank = deltas[head + 1u];
-        if deltas[head] != ABSENT {
-            let b = deltas[head] + row % height * rank;
-            for (var r = lane; r < rank; r += LANES) {
-                sum += bitcast<f32>(pool[b + r]) * bitcast<f32>(deltas[head + 2u + r]);
-            }
-        }
-    }
-    return sum;
 }
 
 // ---- Many tokens.

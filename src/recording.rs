@@ -28,7 +28,15 @@ pub struct Kernel {
     /// The computation on the CPU: the parameters' bytes, and the tensors in the order of `access`.
     pub cpu: fn(&[u8], &mut [Argument]),
     /// How a GPU computes a dispatch of it.
-    pub gpu: fn(&Dispatch) -> Program,
+    pub gpu: fn(&Dispatch, Target) -> Program,
+}
+
+/// What a program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// A CPU that plays a GPU. It runs the threads of a workgroup one after another and pays for each of them at every
+    /// barrier: few threads are many times as fast.
+    pub is_software: bool,
 }
 
 /// How a GPU computes one dispatch, as plain data.

@@ -14,7 +14,7 @@ use gander::device::Device;
 use gander::kernels::input::Input;
 use gander::kernels::route::{Deltas, Entry};
 use gander::kernels::sigmoid_gate;
-use gander::recording::{Access, Dispatch, Recording};
+use gander::recording::{Access, Dispatch, Recording, Target};
 use gander::tensor::DType;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Handle, Module, Scalar, StorageAccess, StructMember, Type, TypeInner};
@@ -47,7 +47,7 @@ fn each_shader(check: impl Fn(&str, &Shader)) {
     let mut shaders: BTreeMap<&str, Shader> = BTreeMap::new();
     for dispatch in recordings.flat_map(|recording| &recording.dispatches) {
         let name = dispatch.kernel.name;
-        let program = (dispatch.kernel.gpu)(dispatch);
+        let program = (dispatch.kernel.gpu)(dispatch, Target { is_software: false });
         let shader = shaders.entry(name).or_insert_with(|| {
             let (module, info) = parse(name, program.source);
             Shader { dispatch, module, info, entries: BTreeSet::new() }

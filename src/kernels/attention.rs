@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::{dot, softmax};
-use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::tensor::Tensor;
 
 /// `out[i] = Σ_j softmax_j(q_i · k_j + bias[j − i]) v_j` over all j, head by head: the encoder, with bias, and
@@ -124,7 +124,7 @@ pub(crate) fn attend(
     }
 }
 
-fn gpu(dispatch: &Dispatch) -> Program {
+fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let params: Params = dispatch.params();
     Program {
         source: concat!(

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::attention::{KeysAndValues, attend};
-use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::tensor::Tensor;
 
 /// `cache[position] = (k, v)`, then `out = Σ_j softmax_j(q · k_j + bias[j − position]) v_j` over j up to the position.
@@ -56,7 +56,7 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     attend(query, position, &keys, bias, params.heads as usize, &mut scores, out.as_mut_slice());
 }
 
-fn gpu(dispatch: &Dispatch) -> Program {
+fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let params: Params = dispatch.params();
     Program {
         source: concat!(

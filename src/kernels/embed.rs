@@ -1,7 +1,7 @@
 //! Token ids to rows of the embedding.
 
 use crate::kernels::weight::{Weight, decode_row};
-use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::tensor::{DType, Tensor};
 
 /// `y[t] = table[ids[t]]`. T5 does not scale its embeddings.
@@ -30,7 +30,7 @@ fn cpu(_: &[u8], arguments: &mut [Argument]) {
     }
 }
 
-fn gpu(dispatch: &Dispatch) -> Program {
+fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let y = dispatch.tensors[4];
     Program {
         source: concat!(

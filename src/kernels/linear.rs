@@ -6,7 +6,7 @@ use crate::kernels::input::{self, Input};
 use crate::kernels::route::Deltas;
 use crate::kernels::weight::{Weight, decode_row};
 use crate::kernels::{ABSENT, dot};
-use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::tensor::{DType, Tensor};
 
 /// `y = scale · W u + Σ_z B_z t_z`, or `y += …`, where `t_z = w_z s_z A_z u` comes from the router.
@@ -52,7 +52,7 @@ struct Params {
 /// From so many tokens on, a weight is read once for a tile of tokens rather than once for each.
 pub const TILED_FROM: usize = 5;
 /// Rows of the weight that one workgroup computes, for one token.
-const ROWS: usize = 32;
+const OUTPUTS: usize = 32;
 /// Rows of the weight and tokens that one workgroup computes, for many tokens.
 pub(crate) const TILE_ROWS: usize = 64;
 pub(crate) const TILE_TOKENS: usize = 32;
@@ -138,12 +138,12 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     }
 }
 
-fn gpu(dispatch: &Dispatch) -> Program {
+fn gpu(dispatch: &Dispatch, target: Target) -> Program {
     let params: Params = dispatch.params();
     let y = dispatch.tensors[7];
     let (entry, workgroups) = match y.rows >= TILED_FROM {
         true => ("tiles", [y.cols.div_ceil(TILE_ROWS) as u32, y.rows.div_ceil(TILE_TOKENS) as u32, 1]),
-        false => ("rows", [y.cols.div_ceil(ROWS) as u32, y.rows as u32, 1]),
+        false => ("rows", [y.cols.div_ceil(OUTPUTS) as u32, y.rows as u32, 1]),
     };
     Program {
         source: concat!(
@@ -157,6 +157,7 @@ fn gpu(dispatch: &Dispatch) -> Program {
         constants: vec![
             ("INPUT", params.input as f64),
             ("FORMAT", Weight::format(&dispatch.tensors[3]) as f64),
+            ("THREADS", if target.is_software { 8.0 } else { 64.0 }),
         ],
         workgroups,
     }

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::softmax;
-use crate::recording::{Access, Argument, Control, Dispatch, Kernel, Program, Recording};
+use crate::recording::{Access, Argument, Control, Dispatch, Kernel, Program, Recording, Target};
 use crate::sampling::Sampling;
 use crate::tensor::{DType, Tensor};
 
@@ -157,7 +157,7 @@ fn pcg(x: u32) -> u32 {
     (word >> 22) ^ word
 }
 
-fn gpu(_: &Dispatch) -> Program {
+fn gpu(_: &Dispatch, _: Target) -> Program {
     Program {
         source: concat!(
             include_str!("../../shaders/common/matrix.wgsl"),

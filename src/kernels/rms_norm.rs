@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::tensor::Tensor;
 
 /// `y = x / sqrt(mean(x²) + epsilon) · weight`, over each row: no mean is subtracted and there is no bias.
@@ -57,7 +57,7 @@ pub(crate) fn normalise(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) 
     }
 }
 
-fn gpu(dispatch: &Dispatch) -> Program {
+fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     Program {
         source: concat!(
             include_str!("../../shaders/common/matrix.wgsl"),

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::kernels::input::{self, Input};
 use crate::kernels::score::{GateRows, LOWEST};
 use crate::kernels::{ABSENT, dot, softmax};
-use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::tensor::{DType, Tensor};
 
 /// The `k` experts whose gates fit a token best, their weights, and `t_z = w_z s_z A_z u` for each.
@@ -259,7 +259,7 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     }
 }
 
-fn gpu(dispatch: &Dispatch) -> Program {
+fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let params: Params = dispatch.params();
     let tokens = dispatch.tensors[1].rows;
     let (entry, groups) = match params.scored {

@@ -7,7 +7,7 @@ use crate::kernels::dot;
 use crate::kernels::input::{self, Input};
 use crate::kernels::linear::{TILE_ROWS, TILE_TOKENS};
 use crate::kernels::route::{Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON};
-use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::tensor::Tensor;
 
 /// `score_z = LN(u) · LN(v_z) / sqrt(d)` for every gate, into the scratch behind the slots of [`Deltas`].
@@ -116,7 +116,7 @@ impl<'a> GateRows<'a> {
     }
 }
 
-fn gpu(dispatch: &Dispatch) -> Program {
+fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let params: Params = dispatch.params();
     let [tokens, gates] = [dispatch.tensors[1].rows, dispatch.tensors[3].rows];
     Program {

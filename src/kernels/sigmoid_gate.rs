@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::kernels::dot;
 use crate::kernels::input::{self, Input};
 use crate::kernels::route::{Deltas, Entry};
-use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording};
+use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::tensor::Tensor;
 
 /// `t = sigmoid(v · u) s A u`, which `linear` completes to `y = W u + sigmoid(v · u) s B A u`.
@@ -82,7 +82,7 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     }
 }
 
-fn gpu(dispatch: &Dispatch) -> Program {
+fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let params: Params = dispatch.params();
     Program {
         source: concat!(

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Gpu;
-use crate::recording::{Dispatch, Recording};
+use crate::recording::{Dispatch, Recording, Target};
 use crate::tensor::{BufferId, Tensor};
 
 /// A recording, ready to run.
@@ -56,7 +56,8 @@ impl Gpu {
         uniforms: &wgpu::Buffer,
         (offset, size): (u64, u64),
     ) -> BoundDispatch {
-        let program = (dispatch.kernel.gpu)(dispatch);
+        let target = Target { is_software: self.adapter.is_software };
+        let program = (dispatch.kernel.gpu)(dispatch, target);
         let made = &mut self.counts.objects;
         let (pipeline, layout) = self.pipelines.get(&self.device, dispatch.kernel, &program, made);
         let tensors = dispatch.tensors.iter().map(|tensor| self.buffer(tensor).as_entire_binding());

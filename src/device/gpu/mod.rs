@@ -58,6 +58,11 @@ impl Gpu {
         &self.adapter
     }
 
+    /// Computes from now on as on hardware, even where a CPU plays the GPU. For tests: it is slower there.
+    pub fn take_for_hardware(&mut self) {
+        self.adapter.is_software = false;
+    }
+
     /// The most bytes that one buffer may have.
     pub fn largest_buffer(&self) -> usize {
         let limits = self.device.limits();

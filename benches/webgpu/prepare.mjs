@@ -1,0 +1,62 @@
+// Brings what the comparison needs into one folder to serve: the built package, the peer, and the model for each.
+
+import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { run } from "../../scripts/lib/command.mjs";
+import { distFolder, root, userCache } from "../../scripts/lib/paths.mjs";
+import { say } from "../../scripts/lib/say.mjs";
+
+export const peerVersion = "4.3.1";
+
+const cache = join(userCache, "webgpu-bench");
+
+/**
+ * The folder to serve.
+ * @param {string | undefined} models what random_model.py made, if it is there already
+ */
+export async function prepare(models) {
+  if (!existsSync(join(distFolder, "index.js"))) throw new Error("www/dist is not built; run npm run build");
+  mkdirSync(cache, { recursive: true });
+  const made = resolve(models ?? (await makeModels()));
+  const peer = join(cache, "peer");
+  if (!existsSync(join(peer, "node_modules/@huggingface/transformers"))) {
+    say(`installing transformers.js ${peerVersion} ...`);
+    mkdirSync(peer, { recursive: true });
+    const name = `@huggingface/transformers@${peerVersion}`;
+    // Its Node half downloads binaries when it is installed.
+    await must("npm", ["install", "--ignore-scripts", "--no-save", "--prefix", peer, name]);
+  }
+  const base = join(cache, "base.gguf");
+  const quantize = ["quantize", join(made, "base"), "-o", base, "--type", "q8_0"];
+  rmSync(base, { force: true });
+  await must("cargo", ["run", "--quiet", "--locked", "--", ...quantize]);
+
+  const folder = join(cache, "served");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder);
+  cpSync(distFolder, join(folder, "dist"), { recursive: true });
+  cpSync(join(root, "benches/webgpu/page.html"), join(folder, "index.html"));
+  cpSync(join(root, "benches/webgpu/engines.mjs"), join(folder, "engines.mjs"));
+  symlinkSync(base, join(folder, "base.gguf"));
+  symlinkSync(join(made, "peer"), join(folder, "peer"));
+  symlinkSync(join(peer, "node_modules"), join(folder, "npm"));
+  return folder;
+}
+
+async function makeModels() {
+  const made = join(cache, "models");
+  if (existsSync(join(made, "peer/onnx/decoder_model_merged_q4.onnx"))) return made;
+  const python = join(cache, "python/bin/python");
+  if (!existsSync(python)) await must("python3", ["-m", "venv", join(cache, "python")]);
+  say("installing what exports to ONNX (some gigabytes with torch) ...");
+  const packages = ["optimum-onnx", "onnx", "onnx-ir", "onnxruntime", "torch"];
+  await must(python, ["-m", "pip", "install", "--quiet", ...packages]);
+  say("making a random flan-t5-small ...");
+  await must(python, [join(root, "benches/webgpu/random_model.py"), made]);
+  return made;
+}
+
+async function must(program, parameters) {
+  const { status } = await run(program, parameters, { quiet: true });
+  if (status !== 0) throw new Error(`${program} ${parameters.join(" ")} failed`);
+}

@@ -1,0 +1,56 @@
+"""Makes a random-weight flan-t5-small twice: as a Hugging Face folder, and as the ONNX files that transformers.js loads.
+
+usage: random_model.py FOLDER
+
+FOLDER/base gets config.json and model.safetensors; FOLDER/peer what transformers.js reads, with 32-bit weights, and with
+4-bit weights (MatMulNBits, blocks of 32), the form that its WebGPU back end has kernels for.
+
+Needs, from PyPI: optimum-onnx torch onnx onnxruntime
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import onnx
+import torch
+from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+from optimum.exporters.onnx import main_export
+from transformers import T5Config, T5ForConditionalGeneration
+
+SHAPE = {
+    "d_model": 512,
+    "d_kv": 64,
+    "num_heads": 6,
+    "d_ff": 1024,
+    "num_layers": 8,
+    "num_decoder_layers": 8,
+    "vocab_size": 32128,
+    "feed_forward_proj": "gated-gelu",
+    "tie_word_embeddings": False,
+    "decoder_start_token_id": 0,
+}
+MODELS = ["encoder_model", "decoder_model_merged"]
+
+
+def main(folder: Path) -> None:
+    base, exported, peer = folder / "base", folder / "exported", folder / "peer"
+    torch.manual_seed(1)
+    model = T5ForConditionalGeneration(T5Config(**SHAPE))
+    # The library's initial weights make the head's logits huge; any finite weights do for timing.
+    model.save_pretrained(base)
+    main_export(str(base), exported, task="text2text-generation-with-past", do_validation=False)
+    (peer / "onnx").mkdir(parents=True, exist_ok=True)
+    for name in ["config.json", "generation_config.json"]:
+        shutil.copy(exported / name, peer / name)
+    for name in MODELS:
+        shutil.copy(exported / f"{name}.onnx", peer / "onnx" / f"{name}.onnx")
+        quantizer = MatMulNBitsQuantizer(
+            onnx.load(exported / f"{name}.onnx"), block_size=32, is_symmetric=True
+        )
+        quantizer.process()
+        onnx.save(quantizer.model.model, peer / "onnx" / f"{name}_q4.onnx")
+    shutil.rmtree(exported)
+
+
+main(Path(sys.argv[1]))

@@ -1,0 +1,84 @@
+// npm run bench:webgpu: gander and transformers.js on WebGPU, a random-weight flan-t5-small each, in turn on one page of one
+// browser.
+//
+// usage: npm run bench:webgpu -- [--tokens N] [--new-tokens N] [--rounds N] [--types q4,fp32] [--models FOLDER] [--record FILE]
+//
+// The first run takes some minutes: it installs the peer and, unless --models has the folder that webgpu/random_model.py
+// makes, Python packages to make it. All of it is kept in the user's cache, outside the repository.
+
+import { writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { chromium } from "playwright-core";
+import { say } from "../scripts/lib/say.mjs";
+import { serve } from "../scripts/serve/server.mjs";
+import { peerVersion, prepare } from "./webgpu/prepare.mjs";
+import { median, report } from "./webgpu/report.mjs";
+
+const { values } = parseArgs({
+  options: {
+    tokens: { type: "string", default: "64" },
+    "new-tokens": { type: "string", default: "8" },
+    rounds: { type: "string", default: "3" },
+    types: { type: "string", default: "q4,fp32" },
+    models: { type: "string" },
+    record: { type: "string" },
+  },
+});
+const [tokens, newTokens, rounds] = [values.tokens, values["new-tokens"], values.rounds].map(Number);
+const subjects = ["gander", ...values.types.split(",").map((type) => `transformers.js ${type}`)];
+
+const folder = await prepare(values.models);
+const server = await serve({ folder, port: 0 });
+const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-quic", "--enable-unsafe-webgpu"],
+});
+try {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(0);
+  await page.goto(server.url);
+  const measured = new Map(subjects.map((subject) => [subject, []]));
+  const loaded = new Map();
+  for (const subject of subjects) {
+    loaded.set(subject, await page.evaluate((subject) => globalThis.load(subject), subject));
+    say(`${subject}: loaded in ${(loaded.get(subject) / 1000).toFixed(1)} s`);
+  }
+  // The first round compiles what is compiled once, and does not count.
+  for (let round = 0; round <= rounds; round++) {
+    for (const subject of subjects) {
+      const question = { subject, tokens, newTokens };
+      const times = await page.evaluate((question) => globalThis.answer(question), question);
+      const answer = {
+        firstMilliseconds: times[0],
+        tokensPerSecond: ((times.length - 1) * 1000) / (times.at(-1) - times[0]),
+      };
+      say(
+        `${subject}, ${round === 0 ? "warming up" : `round ${round}`}: first token ${answer.firstMilliseconds.toFixed(0)} ms, ` +
+          `then ${answer.tokensPerSecond.toFixed(2)} tokens/s (${times.length} tokens)`,
+      );
+      if (round > 0) measured.get(subject).push(answer);
+    }
+  }
+  const rows = subjects.map((subject) => ({
+    subject,
+    loadMilliseconds: loaded.get(subject),
+    firstMilliseconds: median(measured.get(subject).map((answer) => answer.firstMilliseconds)),
+    tokensPerSecond: median(measured.get(subject).map((answer) => answer.tokensPerSecond)),
+  }));
+  const text = report({
+    rows,
+    tokens,
+    newTokens,
+    rounds,
+    peerVersion,
+    browser: `Chromium ${browser.version()}`,
+    adapter: await page.evaluate(() => globalThis.adapter()),
+    machine: `${cpus()[0].model}, ${cpus().length} cores, shared with other work`,
+  });
+  say(`\n${text}`);
+  if (values.record) writeFileSync(values.record, text);
+} finally {
+  await browser.close();
+  await server.close();
+}
