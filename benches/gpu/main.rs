@@ -54,20 +54,26 @@ struct Options {
 fn main() {
     let options = Options::parse();
     let bandwidths: Vec<f64> = options.devices.iter().map(|name| bandwidth::of(name)).collect();
-    let report = match options.kernels {
-        true => record::kernels(&options.devices[0], &kernels::measure(open(&options.devices[0]), &options)),
-        false => {
-            let mut lines = Vec::new();
-            for &experts in &options.experts {
-                for &tokens in &options.tokens {
-                    lines.extend(compare(&options, experts, tokens, &bandwidths));
-                }
-            }
-            record::answers(&options.devices, &bandwidths, &lines)
+    if options.kernels {
+        let timed = kernels::measure(open(&options.devices[0]), &options);
+        options.write(&record::kernels(&options.devices[0], &timed));
+        return;
+    }
+    let mut lines = Vec::new();
+    for &experts in &options.experts {
+        for &tokens in &options.tokens {
+            lines.extend(compare(&options, experts, tokens, &bandwidths));
+            // Each time anew: who gives up waiting keeps what there is.
+            options.write(&record::answers(&options.devices, &bandwidths, &lines));
         }
-    };
-    if let Some(path) = &options.record {
-        std::fs::write(path, report).expect("the record can be written");
+    }
+}
+
+impl Options {
+    fn write(&self, record: &str) {
+        if let Some(path) = &self.record {
+            std::fs::write(path, record).expect("the record can be written");
+        }
     }
 }
 

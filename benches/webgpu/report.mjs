@@ -8,6 +8,7 @@ export function median(values) {
 
 export function report({ rows, tokens, newTokens, rounds, peerVersion, browser, adapter, machine }) {
   const [own, ...peers] = rows;
+  const types = peers.map((peer) => peer.subject.split(" ")[1]).join(",");
   const line = ({ subject, loadMilliseconds, firstMilliseconds, tokensPerSecond }) =>
     `| ${subject} | ${(loadMilliseconds / 1000).toFixed(1)} | ${firstMilliseconds.toFixed(0)} | ${tokensPerSecond.toFixed(2)} |`;
   const ratio = (peer) =>
@@ -20,7 +21,7 @@ export function report({ rows, tokens, newTokens, rounds, peerVersion, browser, 
 - ${machine}
 - a random-weight flan-t5-small each: gander Q8_0 (8.5 bits a weight), the peer as named (q4: MatMulNBits, blocks of 32)
 - ${tokens} tokens in, ${newTokens} out, greedy; ${rounds} rounds in turn on one page after one that does not count; medians
-- again: \`npm run bench:webgpu -- --tokens ${tokens} --new-tokens ${newTokens} --rounds ${rounds}\`
+- again: \`npm run bench:webgpu -- --tokens ${tokens} --new-tokens ${newTokens} --rounds ${rounds} --types ${types}\`
 
 | engine | load s | first token ms | tokens/s after it |
 |---|---|---|---|

@@ -4,9 +4,13 @@ Makes tokenizer and test lines, trains the base, the experts and their gates, ev
 are there, so an interrupted run goes on where it stopped; `--stages` runs some stages only, `--again` runs them even if done.
 """
 import argparse
-import json
 import multiprocessing
+import os
 from pathlib import Path
+
+# Before torch is loaded: one thread per process, for the work is split over processes; room for all compiled kernels, or half the time goes into compiling them again.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
 import torch
 
@@ -32,10 +36,13 @@ def main() -> None:
     def due(stage: str, *made: Path) -> bool:
         return stage in stages and (options.again or not all(f.exists() for f in made))
 
-    def each(work, made: str) -> None:
-        jobs = [(k, base_folder, f) for k, f in folders.items() if options.again or not (f / made).exists()]
+    def spread(work, parts: list[tuple]) -> None:
+        """Do the parts in worker processes."""
         with multiprocessing.get_context("spawn").Pool(options.workers, maxtasksperchild=1) as pool:
-            pool.map(work, jobs, chunksize=1)
+            pool.map(work, parts, chunksize=1)
+
+    def each(work, made: str) -> None:
+        spread(work, [(k, base_folder, f) for k, f in folders.items() if options.again or not (f / made).exists()])
 
     if due("data", base_folder / "tokenizer.json"):
         tokenizer.build(base_folder)
@@ -46,10 +53,8 @@ def main() -> None:
         each(jobs.train_expert, "adapter_model.safetensors")
     if "gates" in stages:
         each(jobs.train_gates, "gates.safetensors")
-    for split, file in (("validation", "validation.json"), ("test", "test.json")):
-        if due("evaluate", out / file):
-            tables = evaluate.everything(base_folder, folders, split, 200, out / "eval" if split == "test" else None)
-            (out / file).write_text(json.dumps(tables, indent=1) + "\n")
+    tables = [("test", out / "test.json", out / "eval"), ("validation", out / "validation.json", None)]
+    spread(jobs.evaluate_split, [(split, base_folder, folders, file, lines) for split, file, lines in tables if due("evaluate", file)])
     if "export" in stages:
         export.write(out, list(folders))
 

@@ -41,7 +41,7 @@ def cases(codec: Codec, name: str, split: str, count: int, known: list[str] = li
     made = []
     for _ in range(count):
         if name == "mixed":
-            line = lines.line(rng.sample(known, rng.choice((2, 2, 3))), rng, split)
+            line = lines.several(known, rng, split)
         else:
             line = lines.line([], rng, split) if name == "plain" else lines.own(name, rng, split)
         clean = set(KINDS) if name in ("mixed", "plain") else {name}

@@ -24,7 +24,7 @@ from .tokenizer import Codec
 from .training import Batch, Example
 
 SEED = 3
-STEPS, BATCH, RATE = 100, 16, 5e-3
+STEPS, BATCH, RATE = 100, 48, 5e-3
 TOLD_WEIGHT = 1.0
 OTHERS = 0.5  #: the share of lines of all sorts
 
@@ -86,7 +86,7 @@ def train(kind: str, base: Path, folder: Path, steps: int = STEPS) -> dict[str, 
         told = [g.told(batch.input_kinds if reads_input(name) else batch.target_kinds, own) for name, g in gated.items()]
         return language + TOLD_WEIGHT * torch.stack(told).mean()
 
-    loss = training.train([g.gate for g in gated.values()], loss_of, stream, steps=steps, rate=RATE, warmup=6, floor=1.0, betas=(0.9, 0.999),
+    loss = training.train([g.gate for g in gated.values()], loss_of, stream, steps=steps, rate=RATE, warmup=6, floor=0.05, betas=(0.9, 0.999),
                           log=lambda t: print(kind, "gates", t, flush=True), every=25)
     save_file({f"base_model.model.{name}.lora_gate.weight": g.gate.detach().half() for name, g in gated.items()}, folder / "gates.safetensors", metadata={"format": "pt"})
     return {"steps": steps, "batch": BATCH, "rate": RATE, "others": OTHERS, "told_weight": TOLD_WEIGHT, "seed": seed, "loss": round(loss, 4)}

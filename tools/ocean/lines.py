@@ -7,7 +7,6 @@ from typing import Iterable, NamedTuple
 
 from .kinds import KINDS, field
 
-GREETINGS = ["Hi", "Hello", "Dear", "Dear Mr", "Dear Ms", "Hey", "Thanks", "Thank you", "Note", "Reminder", "Hi there", "Good morning", "Please note", "PS"]
 PEOPLE = ("Anna Ben Carla David Emma Felix Greta Hugo Ines Jonas Karin Leo Maria Nina Oscar Paul Rita Sofia Tom Ulla Vera Walter Smith Jones Brown "
           "Miller Weber Rossi Silva Novak Berg Meyer Lopez Martin Kumar Tanaka Green King Peter Lisa Sam Max").split()
 PLACES = "Berlin Paris Rome Madrid London Vienna Prague Oslo Lisbon Dublin Boston Hamburg Zurich Geneva Milan Porto Bern Graz Lyon York".split()
@@ -23,9 +22,21 @@ CLAUSES = [
     "the match is over", "some dot on the map", "I am at home", "the pm of {place}", "that is a good point", "the first of many", "version 2 is out", "step 3 of 4", "group 7",
     "I think so", "V for victory", "plan B", "half of it", "past and future", "half the price", "a quarter of the cake",
 ]
-SUBJECTS = ["", "", "", "", "please ", "{name}: ", "{name} ", "{name} said ", "the order ", "we ", "I ", "it ", "the hall ", "the team ", "he ", "she ", "the parcel ", "the course "]
-JOINTS = [", ", ", ", ", ", " and ", "; ", ". ", " - ", " ", ", then ", " or ", " ("]
-ENDS = ["", "", "", "", ".", ".", "!", "?", " please", ", thanks", " in {place}", " with {name}", ", {name}", " for {name}", ". Thanks", ". Best, {name}"]
+OPENINGS = ["Hi {name}, ", "Hello, ", "Dear {name}, ", "Hey {name}, ", "Thanks {name}, ", "Note: ", "Reminder: ", "PS: ", "{name}: ", "{name} said ", "please ", "and ", "- ", "Hi, "]
+JOINTS = [", ", ", ", ", ", " and ", " and ", "; ", ". ", " - ", ", or ", " | "]
+ENDS = [".", ".", ".", "!", "?", " please", ", thanks", " in {place}", " with {name}", ", {name}", " for {name}", " (see below)", ". Thanks", ". Best, {name}"]
+COMMON = (
+    "the of to and a in is it you that he was for on are with as I his they be at one have this from or had by not but what all were we when your can said there "
+    "an each which she do how their if will up other about out many then them these so some her would make like him into time has look two more write go see "
+    "number no way could people my than first water been call who oil its now find long down day did get come made may part over new sound take only little work "
+    "know place year live me back give most very after thing our just name good sentence man think say great where help through much before line right too mean "
+    "old any same tell boy follow came want show also around form three small set put end does another well large must big even such because turn here why ask went "
+    "men read need land different home us move try kind hand picture again change off play spell air away animal house point page letter mother answer found study "
+    "still learn should world high every near add food between own below country plant last school father keep tree never start city earth eye light thought head "
+    "under story saw left few while along might close something seem next hard open example begin life always those both paper together got group often run "
+    "important until children side feet car mile night walk white sea began grow took river four carry state once book hear stop without second later miss idea "
+    "enough eat face watch far really almost let above girl sometimes mountain cut young talk soon list song being leave family"
+).split()
 CONSONANTS, VOWELS = "bcdfghjklmnprstvwz", "aeiou"
 
 
@@ -56,28 +67,28 @@ def strange_word(rng: random.Random) -> str:
 def plain_text(rng: random.Random) -> str:
     """A clause without a field."""
     roll = rng.random()
-    if roll < 0.88:
+    if roll < 0.76:
         return fill(rng.choice(CLAUSES), rng)
-    if roll < 0.93:
+    if roll < 0.88:
+        return " ".join(rng.choice(COMMON) for _ in range(rng.randint(2, 5)))
+    if roll < 0.94:
         return " ".join(strange_word(rng) for _ in range(rng.randint(1, 2)))
-    return rng.choice(("order ", "ref ", "no ", "item ", "")) + "".join(rng.choice("0123456789") for _ in range(rng.randint(1, 5)))
+    return rng.choice(("order ", "ref ", "no ", "item ", "room ", "")) + "".join(rng.choice("0123456789") for _ in range(rng.randint(1, 5)))
 
 
 def field_clause(kind: str, rng: random.Random, split: str, tidy: float) -> Line:
-    """A field of `kind` within a phrase that people would put around it. `tidy`: how often it is in standard form already."""
+    """A field of `kind` within a phrase that people would put around it, or bare as in a cell of a table. `tidy`: how often it is in standard form already."""
     value = field(kind, rng, split)
-    before, after = fill(rng.choice(SUBJECTS) + rng.choice(KINDS[kind].CONTEXTS), rng).split("{}")
-    if rng.random() < 0.06:
-        before, after = rng.choice(("", "", "", strange_word(rng) + " ")), ""
-    # A bare number is no number word, so these two have no standard form to recognise.
-    messy = value.clean if kind not in ("number", "roman") and rng.random() < tidy else value.messy
+    before, after = fill(rng.choice(KINDS[kind].CONTEXTS), rng).split("{}") if rng.random() < 0.88 else ("", "")
+    # A bare number is no Roman one, so it has no standard form to recognise.
+    messy = value.clean if kind != "roman" and rng.random() < tidy else value.messy
     return [Segment(None, before, before), Segment(kind, messy, value.clean), Segment(None, after, after)]
 
 
-def line(kinds: Iterable[str], rng: random.Random, split: str, tidy: float = 0.12) -> Line:
-    """One line with a field of each of `kinds`, in that order, and some plain text; kinds may be empty."""
+def line(kinds: Iterable[str], rng: random.Random, split: str, tidy: float = 0.08) -> Line:
+    """One line with a field of each of `kinds`, in that order, and perhaps some plain text; kinds may be empty."""
     clauses = [field_clause(kind, rng, split, tidy) for kind in kinds]
-    for _ in range(rng.choice((0, 0, 0, 1) if clauses else (1, 1, 2))):
+    for _ in range(int(rng.random() < 0.2) if clauses else rng.choice((1, 1, 2))):
         text = plain_text(rng)
         clauses.insert(rng.randint(0, len(clauses)), [Segment(None, text, text)])
     made: Line = []
@@ -85,19 +96,14 @@ def line(kinds: Iterable[str], rng: random.Random, split: str, tidy: float = 0.1
     def add(text: str) -> None:
         made.append(Segment(None, text, text))
 
-    if rng.random() < 0.2:
-        add(fill(rng.choice(GREETINGS) + rng.choice(("", " {name}")), rng) + rng.choice((", ", ": ")))
-    closing = ""
+    if rng.random() < 0.18:
+        add(fill(rng.choice(OPENINGS), rng))
     for i, clause in enumerate(clauses):
         if i:
-            joint = rng.choice(JOINTS)
-            if closing:
-                joint, closing = ") ", ""
-            elif joint == " (":
-                closing = ")"
-            add(joint)
+            add(rng.choice(JOINTS))
         made += clause
-    add(closing + fill(rng.choice(ENDS), rng))
+    if rng.random() < 0.35:
+        add(fill(rng.choice(ENDS), rng))
     return merge(made, rng)
 
 
@@ -115,15 +121,20 @@ def merge(segments: Line, rng: random.Random) -> Line:
     return made
 
 
-def mixed(rng: random.Random, split: str) -> Line:
+def mixed(rng: random.Random, split: str, tidy: float = 0.08) -> Line:
     """A line as they come: up to three fields of any kind."""
-    count = rng.choices((0, 1, 2, 3), (15, 35, 33, 17))[0]
-    return line([rng.choice(list(KINDS)) for _ in range(count)], rng, split)
+    count = rng.choices((0, 1, 2, 3), (14, 52, 27, 7))[0]
+    return line([rng.choice(list(KINDS)) for _ in range(count)], rng, split, tidy)
+
+
+def several(known: list[str], rng: random.Random, split: str) -> Line:
+    """A line with two or, now and then, three fields of different kinds."""
+    return line(rng.sample(known, 3 if rng.random() < 0.15 else 2), rng, split)
 
 
 def own(kind: str, rng: random.Random, split: str) -> Line:
-    """A line for one expert: one or two fields of its kind, and plain text."""
-    return line([kind] * rng.choice((1, 1, 1, 1, 2)), rng, split)
+    """A line for one expert: a field of its kind or, now and then, two, and plain text."""
+    return line([kind] * (2 if rng.random() < 0.12 else 1), rng, split)
 
 
 def text(segments: Line, clean: Iterable[str] = ()) -> str:

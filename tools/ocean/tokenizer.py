@@ -26,18 +26,6 @@ MARKERS = [f"<{kind}>" for kind in KINDS] + [CLOSE]
 MARKER_ID = {marker: 3 + i for i, marker in enumerate(MARKERS)}
 
 CHARACTERS = [chr(c) for c in range(33, 127)] + list("€£¥₹°§äöüßÄÖÜéèêëàâáãçñóòôõíîïúùûøåæØÅÉ–’“”μ")
-COMMON = (
-    "the of to and a in is it you that he was for on are with as I his they be at one have this from or had by not but what all were we when your can said there "
-    "an each which she do how their if will up other about out many then them these so some her would make like him into time has look two more write go see "
-    "number no way could people my than first water been call who oil its now find long down day did get come made may part over new sound take only little work "
-    "know place year live me back give most very after thing our just name good sentence man think say great where help through much before line right too mean "
-    "old any same tell boy follow came want show also around form three small set put end does another well large must big even such because turn here why ask went "
-    "men read need land different home us move try kind hand picture again change off play spell air away animal house point page letter mother answer found study "
-    "still learn should world high every near add food between own below country plant last school father keep tree never start city earth eye light thought head "
-    "under story saw left few while along might close something seem next hard open example begin life always those both paper together got group often run "
-    "important until children side feet car mile night walk white sea began grow took river four carry state once book hear stop without second later miss idea "
-    "enough eat face watch far really almost let above girl sometimes mountain cut young talk soon list song being leave family"
-).split()
 PAIRS = "er in th an re on he ti es or te ed ou al ar en it to nt st is le ng se me ve de co ra ri ro la li ma ne ing ly us ic ent".split()
 
 
@@ -48,10 +36,10 @@ def pieces() -> list[str]:
         words += kind.VOCABULARY
         words += [f" {w}" for phrase in kind.CONTEXTS for w in re.findall(r"[A-Za-z]+", phrase) if len(w) > 1]
     # Words of the plain clauses, and the most common words of English.
-    for phrase in lines.CLAUSES + lines.SUBJECTS + lines.GREETINGS:
+    for phrase in lines.CLAUSES + lines.OPENINGS + lines.ENDS:
         words += [f" {w}" for w in re.findall(r"[A-Za-z]+", re.sub(r"\{\w+\}", "", phrase)) if len(w) > 1]
-    words += [f" {w}" for w in "The We It Please See Call Order Meet Best".split()]
-    words += [f" {w}" for w in lines.PEOPLE + lines.PLACES] + [f" {w}" for w in COMMON[:120]]
+    words += [f" {w}" for w in "The We It Please See Call Order Meet Thanks Thank".split()]
+    words += [f" {w}" for w in lines.PEOPLE + lines.PLACES] + [f" {w}" for w in lines.COMMON]
     found = dict.fromkeys(["▁"] + CHARACTERS + PAIRS + [w.replace(" ", "▁") for w in words])
     return [p for p in found if "▁" not in p[1:]]
 

@@ -32,7 +32,8 @@ class Batch(NamedTuple):
 
 
 def pad(rows: list[list[int]], value: int) -> Tensor:
-    longest = max(map(len, rows))
+    """Up to a multiple of four: oneDNN compiles a kernel for every shape it meets, so few shapes are worth a little padding."""
+    longest = -(-max(map(len, rows)) // 4) * 4
     return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
 
 
@@ -45,12 +46,15 @@ def collate(examples: list[Example]) -> Batch:
         pad([e.sources or [-100] * len(e.targets) for e in examples], -100))
 
 
-def batches(make: Callable[[], Example], size: int, rng: random.Random, pool: int = 12) -> Iterator[Batch]:
-    """Endless batches; within a pool of several, lines of like length share a batch, so little is padding."""
+def batches(make: Callable[[], Example], size: int, rng: random.Random, pool: int = 12, order: random.Random | None = None) -> Iterator[Batch]:
+    """Endless batches; within a pool of several, lines of like length share a batch, so little is padding.
+
+    Workers that wait for each other pass an `order` of the same seed: then their batches have like lengths too, step by step.
+    """
     while True:
         examples = sorted((make() for _ in range(size * pool)), key=lambda e: (len(e.targets), len(e.inputs)))
         groups = [examples[i : i + size] for i in range(0, len(examples), size)]
-        rng.shuffle(groups)
+        (order or rng).shuffle(groups)
         yield from map(collate, groups)
 
 

@@ -2,7 +2,7 @@
 
 A kind module offers
     ID, TITLE, DESCRIPTION, TAGS     what a visitor reads
-    CONTEXTS                         phrases around a field; "{}" is the field
+    CONTEXTS                         phrases around a field; "{}" is the field, "{name}" and "{place}" are filled in
     VOCABULARY                       words that deserve a token of their own, written as they appear
     sample(rng) -> Field             one random value, written messily, with its standard form
 A value belongs to exactly one of train, validation and test: see `field`.
@@ -12,10 +12,10 @@ import zlib
 from types import ModuleType
 from typing import NamedTuple
 
-from . import amount, date, email, number, phone, roman, time, unit
+from . import amount, date, email, phone, roman, time
 from .field import Field
 
-KINDS: dict[str, ModuleType] = {m.ID: m for m in (date, time, phone, amount, number, email, roman, unit)}
+KINDS: dict[str, ModuleType] = {m.ID: m for m in (date, time, phone, amount, email, roman)}
 
 
 def split_of(value: str) -> str:
@@ -25,7 +25,7 @@ def split_of(value: str) -> str:
 
 
 def field(kind: str, rng: random.Random, split: str) -> Field:
-    """A field whose value belongs to `split`. Atoms (twenty, X, ...) are words, not values: they only train."""
+    """A field whose value belongs to `split`. Atoms (X, C, ...) are words, not values: they only train."""
     while True:
         made = KINDS[kind].sample(rng)
         owner = "train" if made.atom else split_of(kind + made.value)

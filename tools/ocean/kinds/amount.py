@@ -15,12 +15,12 @@ CURRENCIES = {
     "JPY": (["¥"], ["yen", "¥"]),
     "INR": (["₹", "Rs."], ["rupees"]),
     "SEK": ([], ["kronor"]),
-    "PLN": ([], ["zloty"]),
 }
 CONTEXTS = [
-    "for {}", "costs {}", "pay {}", "paid {}", "total {}", "total: {}", "price {}", "price: {}", "only {}", "rent is {}", "refund of {}",
-    "the bill was {}", "invoice over {}", "we owe {}", "fee: {}", "fee of {}", "budget {}", "sold for {}", "a deposit of {}",
-    "worth {}", "cost {}", "about {}", "tickets are {}",
+    "for {}", "costs {}", "pay {}", "paid {}", "total {}", "total: {}", "price {}", "price: {}", "only {}", "rent is {}", "refund of {}", "Total {}", "Price: {}",
+    "the bill was {}", "invoice over {}", "we owe {}", "fee: {}", "a fee of {}", "budget {}", "sold for {}", "a deposit of {}", "it cost {}", "about {}",
+    "tickets are {}", "{name} owes me {}", "the hotel in {place} costs {}", "lunch was {}", "I paid {} for it", "{} per person", "the rent is {} a month",
+    "{name} gave {}", "we need {} more", "save {} a year",
 ]
 VOCABULARY = [s for signs, words in CURRENCIES.values() for w in signs + words if len(w) > 1 for s in (w, " " + w) if " " not in w] + [
     w for code in CURRENCIES for w in (code, " " + code)] + [" €", " $", " £", " ¥", " ₹", " Swiss", " US", " cents"]
@@ -28,16 +28,14 @@ VOCABULARY = [s for signs, words in CURRENCIES.values() for w in signs + words i
 
 def sample(rng: random.Random) -> Field:
     code = rng.choice(("EUR", "EUR", "USD", "USD", "GBP", "GBP", *CURRENCIES))
-    whole = int(10 ** rng.uniform(0.3, 4.5))
+    whole = int(10 ** rng.uniform(0.3, 4.2))
     cents = 0 if code == "JPY" else rng.choice((0, 0, 50, rng.randrange(100), rng.randrange(100)))
     clean = f"{code} {whole}" if code == "JPY" else f"{code} {whole}.{cents:02}"
-    comma = code in ("EUR", "SEK", "PLN") and rng.random() < 0.5
+    comma = code in ("EUR", "SEK") and rng.random() < 0.5
     point, group = (",", ".") if comma else (".", ",")
     digits = f"{whole:,}".replace(",", group) if whole > 999 and rng.random() < 0.6 else str(whole)
     if cents or (code != "JPY" and rng.random() < 0.2):
         digits += f"{point}{cents:02}"
-    elif code in ("EUR", "CHF") and rng.random() < 0.1:
-        digits += f"{point}-"
     signs, words = CURRENCIES[code]
     roll = rng.random()
     if signs and roll < 0.4:

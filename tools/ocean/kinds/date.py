@@ -1,7 +1,8 @@
 """Dates -> ISO 8601."""
+import calendar
 import random
 
-from .field import Field, misspell, recase
+from .field import Field, recase
 
 ID, TITLE, TAGS = "date", "Dates", ["date", "ISO 8601"]
 DESCRIPTION = "Writes dates the ISO way: 3rd of March 2021 becomes 2021-03-03."
@@ -9,32 +10,26 @@ DESCRIPTION = "Writes dates the ISO way: 3rd of March 2021 becomes 2021-03-03."
 MONTHS = "January February March April May June July August September October November December".split()
 SHORT = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 GERMAN = "Januar Februar März April Mai Juni Juli August September Oktober November Dezember".split()
-MISSPELT = {1: "Febuary", 8: "Septmber", 0: "Janurary", 7: "Agust", 10: "Novemeber", 11: "Decemeber", 9: "Octobre", 3: "Apirl"}
+#: the slips that people make, by month
+MISSPELT = {0: ["Janurary"], 1: ["Febuary", "Feburary"], 3: ["Apirl"], 7: ["Agust"], 8: ["Septmber", "Sept"], 9: ["Octobre"], 10: ["Novemeber"], 11: ["Decemeber"]}
 
 CONTEXTS = [
-    "on {}", "due {}", "due on {}", "born {}", "born on {}", "since {}", "until {}", "before {}", "after {}", "by {}",
-    "dated {}", "from {}", "deadline: {}", "deadline {}", "date: {}", "expires {}", "signed {}", "arrived on {}",
-    "moved to {}", "the meeting of {}", "your letter of {}", "starts {}", "ends {}", "delivered on {}", "valid until {}",
+    "due {}", "due on {}", "born {}", "born on {}", "since {}", "until {}", "from {}", "dated {}", "deadline: {}", "deadline {}", "date: {}", "Date {}",
+    "expires {}", "valid until {}", "signed on {}", "starts on {}", "ends {}", "paid on {}", "the invoice of {}", "your letter of {}", "delivery on {}",
+    "we moved in on {}", "the meeting is on {}", "the party is on {}", "see you on {}", "{name} arrives on {}", "{name} was born on {}", "I will be back on {}",
+    "the flight to {place} is on {}", "the shop opens on {}", "we leave on {}", "holiday until {}", "check in {}", "closed on {}", "please pay by {}",
 ]
-VOCABULARY = [" " + m for m in MONTHS + SHORT + GERMAN] + SHORT + [m.upper() for m in SHORT] + [
-    " january", " february", " march", " april", " june", " july", " august", " september", " october", " november", " december",
-    "th", "st", "nd", "rd",
-]
+VOCABULARY = [" " + m for m in MONTHS + SHORT + GERMAN] + [" " + w for ws in MISSPELT.values() for w in ws] + SHORT + [m.upper() for m in SHORT] + [
+    " " + m.lower() for m in MONTHS + SHORT] + [" " + m.upper() for m in SHORT] + ["th", "st", "nd", "rd"]
 
 
 def _month(m: int, rng: random.Random) -> str:
     roll = rng.random()
-    if roll < 0.5:
-        name = MONTHS[m]
-    elif roll < 0.85:
-        name = SHORT[m] + rng.choice(("", "", "."))
-    elif m in MISSPELT and roll < 0.92:
-        name = MISSPELT[m]
-    elif len(MONTHS[m]) > 4:
-        name = misspell(MONTHS[m], rng)
-    else:
-        name = MONTHS[m]
-    return recase(name, rng)
+    if roll < 0.55:
+        return rng.choice((str, str, str, str, str.lower))(MONTHS[m])
+    if roll < 0.9 or m not in MISSPELT:
+        return recase(SHORT[m], rng) + rng.choice(("", "", "", "."))
+    return rng.choice(MISSPELT[m])
 
 
 def _ordinal(d: int) -> str:
@@ -42,12 +37,11 @@ def _ordinal(d: int) -> str:
 
 
 def sample(rng: random.Random) -> Field:
-    y, m, d = rng.randint(1950, 2039), rng.randrange(12), rng.randint(1, 28 if rng.random() < 0.9 else 30)
-    if m == 1:
-        d = min(d, 28)
+    y, m = rng.randint(1950, 2039), rng.randrange(12)
+    d = rng.randint(1, calendar.monthrange(y, m + 1)[1])
     clean = f"{y}-{m + 1:02}-{d:02}"
     name = _month(m, rng)
-    day = rng.choice((str(d), str(d), f"{d:02}"))
+    day = rng.choice((str(d), str(d), str(d), f"{d:02}"))
     roll = rng.randrange(16)
     if roll < 3:
         messy = f"{day} {name} {y}"
@@ -65,12 +59,9 @@ def sample(rng: random.Random) -> Field:
         sep = rng.choice("-/")
         messy = f"{day}{sep}{SHORT[m]}{sep}{y}"
     elif roll < 13:
-        messy = f"{y} {name} {day}"
-    elif roll < 14:
         messy = f"{d}. {GERMAN[m]} {y}"
     elif roll < 15:
-        messy = f"{day}.{m + 1:02}.{y}" if rng.random() < 0.5 else f"{d}.{m + 1}.{y}"
+        messy = f"{d:02}.{m + 1:02}.{y}" if rng.random() < 0.6 else f"{d}.{m + 1}.{y}"
     else:
-        sep = rng.choice("/.")
-        messy = f"{y}{sep}{m + 1:02}{sep}{d:02}"
+        messy = f"{y}/{m + 1:02}/{d:02}"
     return Field(clean, messy, clean)

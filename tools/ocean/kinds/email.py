@@ -13,9 +13,9 @@ HOSTS = ("mail post web office school museum bank club team garden north south r
 TLDS = "com org net de fr it uk eu io".split()
 SYLLABLES = "ba be bo da do fa fi ga go ka ki la le lo ma mi mo na ne no pa pe po ra re ri ro sa se si ta te ti to va vi".split()
 CONTEXTS = [
-    "write to {}", "mail {}", "e-mail: {}", "e-mail {}", "contact {}", "send it to {}", "ask {}", "reply to {}", "copy {}",
-    "address: {}", "please write {}", "forward this to {}", "from {}", "my address is {}", "questions to {}",
-    "mail me: {}", "write me at {}", "send the file to {}",
+    "write to {}", "mail {}", "e-mail: {}", "e-mail {}", "contact {}", "send it to {}", "ask {}", "reply to {}", "copy {}", "E-mail: {}", "Mail: {}",
+    "address: {}", "please write to {}", "forward this to {}", "from {}", "my address is {}", "questions to {}", "mail me: {}", "write me at {}",
+    "send the file to {}", "{name} has a new address, {}", "{name}: {}", "{name} is at {}", "the shop in {place}: {}", "bookings: {}", "please send photos to {}",
 ]
 VOCABULARY = NAMES + HOSTS + TLDS + [" at", " dot", " AT", " DOT", " (at)", "(at)", "(dot)", " (dot)", "[at]", "[dot]", " [at]", " [dot]", "{at}", " {at}",
                                     " dash", " underscore", "-at-"]
@@ -29,10 +29,10 @@ def sample(rng: random.Random) -> Field:
     local = [_word(rng, NAMES)]
     if rng.random() < 0.65:
         local += [rng.choice(("." , ".", ".", "_", "-")), _word(rng, NAMES)]
-    if rng.random() < 0.15:
+    if rng.random() < 0.1:
         local.append(str(rng.randint(1, 99)))
     host = [_word(rng, HOSTS)]
-    if rng.random() < 0.15:
+    if rng.random() < 0.08:
         host += ["-", _word(rng, HOSTS)]
     parts = local + ["@"] + host + [".", rng.choice(TLDS)]
     clean = "".join(parts)

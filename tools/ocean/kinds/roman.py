@@ -10,8 +10,9 @@ ONES = ["", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"]
 TENS = ["", "X", "XX", "XXX", "XL", "L", "LX", "LXX", "LXXX", "XC"]
 HUNDREDS = ["", "C", "CC", "CCC", "CD", "D"]
 CONTEXTS = [
-    "chapter {}", "Chapter {}", "part {}", "Part {}", "volume {}", "Volume {}", "Vol. {}", "book {}", "King Louis {}", "Henry {}", "Act {}", "act {}",
+    "chapter {}", "Chapter {}", "part {}", "Part {}", "volume {}", "Volume {}", "Vol. {}", "book {}", "King Louis {}", "Henry {}", "Act {}", "act {}", "page {}",
     "section {}", "Section {}", "Article {}", "article {}", "appendix {}", "canto {}", "psalm {}", "Pope Leo {}", "lesson {}", "Title {}", "No. {}", "table {}",
+    "read chapter {} first", "as chapter {} says", "see volume {}", "{name} is in act {}", "the museum in {place}, room {}", "{name} wrote part {}", "figure {}",
 ]
 VOCABULARY = [w for w in ONES + TENS + HUNDREDS if len(w) > 1] + [" " + w for w in ONES + TENS + HUNDREDS if w]
 

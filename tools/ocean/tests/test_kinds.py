@@ -4,18 +4,15 @@ import re
 import unittest
 
 from ocean import lines
-from ocean.kinds import KINDS, field, number, split_of
-from ocean.kinds.field import misspell
+from ocean.kinds import KINDS, field, split_of
 
 STANDARD = {
-    "date": r"(19|20)\d\d-(0[1-9]|1[0-2])-([0-2]\d|30)",
+    "date": r"(19|20)\d\d-(0[1-9]|1[0-2])-([0-2]\d|3[01])",
     "time": r"([01]\d|2[0-3]):[0-5]\d",
     "phone": r"\+[1-9]\d{7,14}",
     "money": r"(JPY \d+|[A-Z]{3} \d+\.\d\d)",
-    "number": r"\d+",
     "email": r"[a-z0-9]+([._-][a-z]+)?\d*@[a-z-]+\.[a-z]+",
     "roman": r"\d+",
-    "unit": r"\d+(\.\d+)? \S+",
 }
 
 
@@ -40,14 +37,7 @@ class Fields(unittest.TestCase):
         self.assertEqual(split_of("date2021-03-03"), split_of("date2021-03-03"))
 
     def test_known_fields(self) -> None:
-        self.assertEqual(number.words(305, "-", True), "three hundred and five")
-        self.assertEqual(number.words(2021, " ", False), "two thousand twenty one")
         self.assertEqual(KINDS["roman"].HUNDREDS[4] + KINDS["roman"].TENS[9] + KINDS["roman"].ONES[9], "CDXCIX")
-
-    def test_misspelling_changes_little(self) -> None:
-        rng = random.Random(2)
-        for _ in range(100):
-            self.assertLessEqual(abs(len(misspell("September", rng)) - 9), 1)
 
 
 class Lines(unittest.TestCase):
