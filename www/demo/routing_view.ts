@@ -119,7 +119,10 @@ export class RoutingView {
   /** Blocks downwards, a block's layers across, the chosen experts in the cells. */
   #layerTable(choices: readonly RoutedChoice[]): HTMLTableElement {
     const placed = choices.map((choice) => ({ choice, layer: layerOf(choice.module) }));
-    const names = [...new Set(placed.map(({ layer }) => layer.name))];
+    // A layer that no expert adapts in one block is in its place where it is in another: the fullest block gives the order.
+    const inBlock = (block: number) => placed.filter(({ layer }) => layer.block === block).length;
+    const fullestFirst = [...placed].sort((a, b) => inBlock(b.layer.block) - inBlock(a.layer.block));
+    const names = [...new Set(fullestFirst.map(({ layer }) => layer.name))];
     const blocks = [...new Set(placed.map(({ layer }) => layer.block))].sort((a, b) => a - b);
     const rows = blocks.map((block) => {
       const cells = names.map((name) => {
