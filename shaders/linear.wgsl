@@ -145,33 +145,20 @@ fn tiles(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     let first_row = group.x * TILE_ROWS;
     let first_token = group.y * TILE_TOKENS;
 
-    // Each thread brings a quad of two tokens, and half a block of a row.
-    let quad = thread % 8u;
-    let upper = thread / 8u;
-    let upper_token = min(first_token + upper, tokens - 1u);
-    let lower_token = min(first_token + upper + 16u, tokens - 1u);
-    let w_row = thread / 2u;
-    let half = thread % 2u;
-    let row = min(first_row + w_row, outputs - 1u);
+    let share = share_of(thread);
+    let upper_token = min(first_token + share.upper, tokens - 1u);
+    let lower_token = min(first_token + share.lower, tokens - 1u);
+    let row = min(first_row + share.row, outputs - 1u);
     var sums = mat4x4<f32>();
     var squares = vec2(0.0);
     for (var chunk = 0u; chunk < width; chunk += TILE_DEPTH) {
-        let at = chunk + quad * 4u;
-        let upper_quad = input_quad(upper_token, at, width);
-        let lower_quad = input_quad(lower_token, at, width);
+        let at = chunk + share.quad * 4u;
+        let upper = input_quad(upper_token, at, width);
+        let lower = input_quad(lower_token, at, width);
         if INPUT == NORM {
             squares += vec2(square_sum(upper_token, at, width), square_sum(lower_token, at, width));
         }
-        let weights = weights16(row, chunk / 16u + half);
-        workgroupBarrier();
-        u_tile[upper * STRIDE + quad] = upper_quad;
-        u_tile[(upper + 16u) * STRIDE + quad] = lower_quad;
-        let w_at = w_row * STRIDE + half * 4u;
-        w_tile[w_at] = weights[0];
-        w_tile[w_at + 1u] = weights[1];
-        w_tile[w_at + 2u] = weights[2];
-        w_tile[w_at + 3u] = weights[3];
-        workgroupBarrier();
+        stage_tiles(share, upper, lower, weights16(row, chunk / 16u + share.half));
         multiply_tiles(thread, &sums);
     }
     square_parts[thread] = squares;

@@ -52,33 +52,18 @@ fn score(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     let first_token = group.y * TILE_TOKENS;
     take_normals(first_token, width, thread);
 
-    let quad = thread % 8u;
-    let upper = thread / 8u;
-    let upper_token = min(first_token + upper, tokens - 1u);
-    let lower_token = min(first_token + upper + 16u, tokens - 1u);
-    let w_row = thread / 2u;
-    let half = thread % 2u;
-    let gate_row = min(first_gate + w_row, gates - 1u) * launch.vectors.cols / 4u + half * 4u;
-    let w_at = w_row * STRIDE + half * 4u;
+    let share = share_of(thread);
+    let upper_token = min(first_token + share.upper, tokens - 1u);
+    let lower_token = min(first_token + share.lower, tokens - 1u);
+    let gate_row = min(first_gate + share.row, gates - 1u) * launch.vectors.cols / 4u + share.half * 4u;
     var sums = mat4x4<f32>();
     for (var chunk = 0u; chunk < width; chunk += TILE_DEPTH) {
-        let at = chunk + quad * 4u;
+        let at = chunk + share.quad * 4u;
         // Behind the end of u a gate is 0.
-        let upper_quad = normals[upper].factor * input_quad(upper_token, at, width) - normals[upper].mean;
-        let lower_quad = normals[upper + 16u].factor * input_quad(lower_token, at, width) - normals[upper + 16u].mean;
+        let upper = normals[share.upper].factor * input_quad(upper_token, at, width) - normals[share.upper].mean;
+        let lower = normals[share.lower].factor * input_quad(lower_token, at, width) - normals[share.lower].mean;
         let gate = gate_row + chunk / 4u;
-        let g0 = vectors[gate];
-        let g1 = vectors[gate + 1u];
-        let g2 = vectors[gate + 2u];
-        let g3 = vectors[gate + 3u];
-        workgroupBarrier();
-        u_tile[upper * STRIDE + quad] = upper_quad;
-        u_tile[(upper + 16u) * STRIDE + quad] = lower_quad;
-        w_tile[w_at] = g0;
-        w_tile[w_at + 1u] = g1;
-        w_tile[w_at + 2u] = g2;
-        w_tile[w_at + 3u] = g3;
-        workgroupBarrier();
+        stage_tiles(share, upper, lower, array(vectors[gate], vectors[gate + 1u], vectors[gate + 2u], vectors[gate + 3u]));
         multiply_tiles(thread, &sums);
     }
     for (var j = 0u; j < 4u; j++) {

@@ -264,11 +264,6 @@ impl Session {
         &self.devices
     }
 
-    /// The same, to be used otherwise for a while.
-    pub fn devices_mut(&mut self) -> &mut Devices {
-        &mut self.devices
-    }
-
     /// The devices, for another use. Their memory is still as the session left it.
     pub fn into_devices(self) -> Devices {
         self.devices

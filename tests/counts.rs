@@ -112,7 +112,7 @@ fn next_token(session: &mut Session) {
 }
 
 fn counts(session: &mut Session) -> Counts {
-    match &session.devices_mut().encoder {
+    match &session.devices().encoder {
         Device::Gpu(gpu) => gpu.counts,
         Device::Cpu(_) => panic!("a GPU was asked for"),
     }

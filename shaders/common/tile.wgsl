@@ -14,6 +14,32 @@ const STRIDE = 9u;
 var<workgroup> u_tile: array<vec4<f32>, TILE_TOKENS * STRIDE>;
 var<workgroup> w_tile: array<vec4<f32>, TILE_ROWS * STRIDE>;
 
+/// What a thread brings to the tiles: a quad of u of two tokens, and half a block of a row.
+struct Share {
+    quad: u32,
+    upper: u32,
+    lower: u32,
+    row: u32,
+    half: u32,
+}
+
+fn share_of(thread: u32) -> Share {
+    return Share(thread % 8u, thread / 8u, thread / 8u + 16u, thread / 2u, thread % 2u);
+}
+
+/// Fills the tiles, once nobody multiplies with what was in them.
+fn stage_tiles(share: Share, upper: vec4<f32>, lower: vec4<f32>, weights: array<vec4<f32>, 4>) {
+    workgroupBarrier();
+    u_tile[share.upper * STRIDE + share.quad] = upper;
+    u_tile[share.lower * STRIDE + share.quad] = lower;
+    let at = share.row * STRIDE + share.half * 4u;
+    w_tile[at] = weights[0];
+    w_tile[at + 1u] = weights[1];
+    w_tile[at + 2u] = weights[2];
+    w_tile[at + 3u] = weights[3];
+    workgroupBarrier();
+}
+
 /// Elements i to i + 3 of a token's u, zeros behind its end; of a normalised one, before the factor.
 fn input_quad(token: u32, i: u32, width: u32) -> vec4<f32> {
     return vec4(

@@ -30,11 +30,6 @@ impl Faults {
         ));
     }
 
-    /// Notes that the device was ended from this side.
-    pub fn destroyed(&self) {
-        self.note(lost("it was ended"));
-    }
-
     /// Whether there was any.
     pub fn any(&self) -> bool {
         self.lock().is_some()

@@ -74,13 +74,6 @@ impl Gpu {
         self.faults.forgive(ErrorCode::OutOfMemory);
     }
 
-    /// Ends the device, as if it had been taken away: what still runs on it fails.
-    pub fn destroy(&mut self) {
-        self.encoder = None;
-        self.device.destroy();
-        self.faults.destroyed();
-    }
-
     /// A zeroed buffer of at least `bytes` bytes. One that is too large is a fault, which the next read reports.
     pub fn alloc(&mut self, bytes: usize) -> BufferId {
         let largest = self.largest_buffer();
