@@ -5,6 +5,7 @@
 
 import { AdapterStore, type PageSource } from "./adapter_store.ts";
 import { fetchBase, giveBase } from "./base_files.ts";
+import { Purse } from "./budget.ts";
 import { fetchCatalog, resolveFileUrl } from "./catalog_files.ts";
 import type { Engine, EngineModule, MissingPage, Step } from "./engine.ts";
 import { GanderError, type GanderErrorCode, throwIfAborted, toGanderError } from "./errors.ts";
@@ -33,6 +34,10 @@ export class EngineHost implements Host {
   readonly #disposal = new AbortController();
   #engine: Engine | undefined;
   #catalogUrl = "";
+  /** For all answers together. */
+  #purse = new Purse(undefined);
+  /** Pages that came behind the tokens of answers that do not wait, for the next step. */
+  #arrived: { page: number; bytes: Uint8Array }[] = [];
   /** Set once the engine broke a promise of its own; it cannot be trusted after that. */
   #broken: GanderError | undefined;
 
@@ -71,6 +76,7 @@ export class EngineHost implements Host {
       this.#store.keepsPages = device.name !== "cpu";
       this.#engine = engine;
       this.#catalogUrl = catalog?.url ?? "";
+      this.#purse = new Purse(request.budget);
       return { base: engine.baseInfo(), device, experts };
     } catch (cause) {
       const error = toGanderError(cause);
@@ -104,6 +110,7 @@ export class EngineHost implements Host {
     const meter = new Meter();
     const routing: RoutedChoice[] = [];
     const { input, options } = request;
+    const purses = [this.#purse, new Purse(request.budget)];
     await this.#call(() =>
       engine.start(typeof input === "string" ? { ...options, text: input } : { ...options, inputIds: input }),
     );
@@ -111,17 +118,21 @@ export class EngineHost implements Host {
       for (;;) {
         await yieldToEvents();
         throwIfAborted("generate", signal);
+        for (const { page, bytes } of this.#arrived.splice(0)) {
+          await this.#call(() => engine.provide(page, bytes));
+        }
         const step = await this.#call(() => engine.step());
         switch (step.kind) {
           case "token": {
             meter.token();
             routing.push(...(step.routing ?? []));
-            const { kind: _, ...piece } = step;
+            const { kind: _, skipped, ...piece } = step;
+            if (skipped) this.#bringBehind(skipped, purses);
             events.onPiece(piece);
             break;
           }
           case "missing":
-            await this.#bring(step.pages, events.onProgress, signal, engine);
+            await this.#bringAffordable(step.pages, purses, events.onProgress, signal, engine);
             break;
           case "done":
             return answerOf(step, routing, options.trace === true, meter);
@@ -138,6 +149,30 @@ export class EngineHost implements Host {
   async #reopen(engine: Engine, events: GenerateEvents): Promise<void> {
     await this.#call(() => engine.reopen());
     events.onDevice(engine.deviceInfo());
+  }
+
+  /** Fetches the pages that the purses pay for, and has the engine do without the others. */
+  async #bringAffordable(
+    pages: MissingPage[],
+    purses: Purse[],
+    onProgress: OnProgress,
+    signal: AbortSignal,
+    engine: Engine,
+  ): Promise<void> {
+    const affordable = takeAffordable(pages, purses);
+    const refused = pages.filter((page) => !affordable.includes(page));
+    for (const { page } of refused) await this.#call(() => engine.waive(page));
+    if (affordable.length > 0) await this.#bring(affordable, onProgress, signal, engine);
+  }
+
+  /** Fetches pages that nobody waits for, as far as the purses pay. One that does not come is asked for again some day. */
+  #bringBehind(pages: MissingPage[], purses: Purse[]): void {
+    for (const page of takeAffordable(pages, purses)) {
+      this.#store
+        .page(this.#sourceOf(page), this.#disposal.signal)
+        .then((bytes) => this.#arrived.push({ page: page.page, bytes }))
+        .catch(() => {});
+    }
   }
 
   /** Fetches pages in parallel and gives each to the engine as it comes. Nothing is still on its way afterwards. */
@@ -198,6 +233,18 @@ export class EngineHost implements Host {
   }
 }
 
+/** The pages that all purses pay for, those first whose expert is wanted in the most places. */
+function takeAffordable(pages: MissingPage[], purses: Purse[]): MissingPage[] {
+  const places = new Map<string, number>();
+  for (const { expert } of pages) places.set(expert, (places.get(expert) ?? 0) + 1);
+  const byPlaces = [...pages].sort((a, b) => (places.get(b.expert) ?? 0) - (places.get(a.expert) ?? 0));
+  return byPlaces.filter((page) => {
+    if (!purses.every((purse) => purse.affords(page))) return false;
+    for (const purse of purses) purse.pay(page);
+    return true;
+  });
+}
+
 function disposedError(): GanderError {
   return new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded");
 }
@@ -225,15 +272,18 @@ class Meter {
     this.#tokens++;
   }
 
-  stats(work: { passes: number; pagesProvided: number; bytesProvided: number }): Answer["stats"] {
+  stats(work: Extract<Step, { kind: "done" }>): Answer["stats"] {
     const milliseconds = performance.now() - this.#start;
     return {
       tokens: this.#tokens,
       milliseconds,
       firstTokenMilliseconds: this.#tokens > 0 ? this.#firstToken : milliseconds,
       passes: work.passes,
+      pagesWanted: work.pagesWanted,
+      bytesWanted: work.bytesWanted,
       pagesFetched: work.pagesProvided,
       bytesFetched: work.bytesProvided,
+      pagesSkipped: work.pagesSkipped,
     };
   }
 }

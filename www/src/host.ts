@@ -2,13 +2,24 @@
 // before a worker (`WorkerHost`) answer the same calls, so nothing above knows which of them it has.
 
 import type { EngineOptions } from "./engine.ts";
-import type { Answer, Base, DeviceName, Expert, Input, LoadedDevice, OnProgress, Piece } from "./types.ts";
+import type {
+  Answer,
+  Base,
+  Budget,
+  DeviceName,
+  Expert,
+  Input,
+  LoadedDevice,
+  OnProgress,
+  Piece,
+} from "./types.ts";
 
 /** Everything here can be posted to a worker. */
 export interface LoadRequest {
   base: { url: string } | { gguf: Blob | ArrayBuffer; name: string };
   catalogUrl?: string;
   device: DeviceName;
+  budget?: Budget;
   wasmUrl?: string;
 }
 
@@ -22,6 +33,7 @@ export interface Loaded {
 export interface GenerateRequest {
   input: Input;
   options: EngineOptions;
+  budget?: Budget;
 }
 
 export interface GenerateEvents {

@@ -1,9 +1,10 @@
 // The public API. Runs on the page's main thread and computes nothing: the engine is in a worker.
 
+import { checkBudget } from "./budget.ts";
 import type { EngineOptions } from "./engine.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
-import type { Host, Loaded, LoadRequest } from "./host.ts";
+import type { GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
 import type {
   Base,
   DeviceName,
@@ -63,9 +64,11 @@ export class Gander {
    * this call.
    */
   generate(input: Input, options: GenerateOptions = {}): Generation {
-    const { signal, onProgress = () => {}, ...engineOptions } = options;
+    const { signal, onProgress = () => {}, budget, ...engineOptions } = options;
     const run = async (onPiece: (piece: Piece) => void, stop: AbortSignal) => {
-      const request = { input, options: checkedOptions(engineOptions) };
+      checkBudget("budget", budget);
+      const request: GenerateRequest = { input, options: checkedOptions(engineOptions) };
+      if (budget) request.budget = budget;
       const onDevice = (device: LoadedDevice) => {
         this.#device = device;
       };
@@ -87,6 +90,10 @@ const engineOptionNames: Record<keyof EngineOptions, true> = {
   strategy: true,
   include: true,
   exclude: true,
+  bias: true,
+  minWeight: true,
+  minShare: true,
+  onMiss: true,
   temperature: true,
   samplingTopK: true,
   topP: true,
@@ -101,7 +108,7 @@ function checkedOptions(options: EngineOptions): EngineOptions {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   const unknown = given.find(([name]) => !Object.hasOwn(engineOptionNames, name));
   if (unknown) {
-    const expected = `one of ${Object.keys(engineOptionNames).join(", ")}, signal, onProgress`;
+    const expected = `one of ${Object.keys(engineOptionNames).join(", ")}, budget, signal, onProgress`;
     throw new GanderError("invalid-option", unknown[0], "there is no such option", expected);
   }
   return Object.fromEntries(given);
@@ -131,6 +138,8 @@ function loadRequest(options: LoadOptions): LoadRequest {
     base: loadableBase(options.base),
     device: knownDevice(options.device ?? "auto"),
   };
+  checkBudget("budget", options.budget);
+  if (options.budget) request.budget = options.budget;
   if (options.experts !== undefined) request.catalogUrl = absoluteUrl(options.experts, "experts");
   if (options.wasmUrl !== undefined) request.wasmUrl = absoluteUrl(options.wasmUrl, "wasmUrl");
   return request;
