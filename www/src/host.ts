@@ -12,6 +12,7 @@ import type {
   LoadedDevice,
   OnProgress,
   Piece,
+  Scores,
 } from "./types.ts";
 
 /** Everything here can be posted to a worker. */
@@ -36,16 +37,25 @@ export interface GenerateRequest {
   budget?: Budget;
 }
 
-export interface GenerateEvents {
-  onPiece: (piece: Piece) => void;
+export interface ScoreRequest extends GenerateRequest {
+  choices: readonly Input[];
+}
+
+export interface RunEvents {
   onProgress: OnProgress;
   /** Another device took over. */
   onDevice: (device: LoadedDevice) => void;
+}
+
+export interface GenerateEvents extends RunEvents {
+  onPiece: (piece: Piece) => void;
 }
 
 export interface Host {
   load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded>;
   /** Calls queue and are answered in order. */
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer>;
+  /** Queues with the others. */
+  score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores>;
   dispose(): void;
 }

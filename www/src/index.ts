@@ -4,7 +4,7 @@ import { checkBudget } from "./budget.ts";
 import type { EngineOptions } from "./engine.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
-import type { GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
+import type { GenerateRequest, Host, Loaded, LoadRequest, ScoreRequest } from "./host.ts";
 import type {
   Base,
   DeviceName,
@@ -14,6 +14,8 @@ import type {
   LoadedDevice,
   LoadOptions,
   Piece,
+  ScoreOptions,
+  Scores,
 } from "./types.ts";
 import { WorkerHost, type WorkerLike } from "./worker_host.ts";
 
@@ -28,6 +30,9 @@ export class Gander {
   readonly experts: readonly Expert[];
   readonly #host: Host;
   #device: LoadedDevice;
+  readonly #onDevice = (device: LoadedDevice): void => {
+    this.#device = device;
+  };
 
   private constructor(host: Host, loaded: Loaded) {
     this.#host = host;
@@ -69,12 +74,28 @@ export class Gander {
       checkBudget("budget", budget);
       const request: GenerateRequest = { input, options: checkedOptions(engineOptions) };
       if (budget) request.budget = budget;
-      const onDevice = (device: LoadedDevice) => {
-        this.#device = device;
-      };
-      return this.#host.generate(request, { onPiece, onProgress, onDevice }, stop);
+      return this.#host.generate(request, { onPiece, onProgress, onDevice: this.#onDevice }, stop);
     };
     return new Generation(run, signal);
+  }
+
+  /**
+   * How likely each of some given answers is, and which is likeliest: for classification. The input is read once for all
+   * of them.
+   * @throws GanderError Those of `generate`; `empty-input` without choices; `aborted` if `signal` fires.
+   */
+  async score(input: Input, choices: readonly Input[], options: ScoreOptions = {}): Promise<Scores> {
+    const {
+      signal = new AbortController().signal,
+      onProgress = () => {},
+      budget,
+      ...engineOptions
+    } = options;
+    checkBudget("budget", budget);
+    const request: ScoreRequest = { input, choices, options: checkedOptions(engineOptions) };
+    if (budget) request.budget = budget;
+    if (signal.aborted) throw aborted("score", signal);
+    return this.#host.score(request, { onProgress, onDevice: this.#onDevice }, signal);
   }
 
   /** Ends the worker and frees its memory. What still runs fails with the code `disposed`. */

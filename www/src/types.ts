@@ -41,6 +41,26 @@ export interface Stats {
   pagesSkipped: number;
 }
 
+/** How likely one of several given answers is. */
+export interface ChoiceScore {
+  /** Its tokens, end token included. */
+  ids: number[];
+  /** `ln p(token | input, tokens before)` for each of them. */
+  logLikelihoods: number[];
+  /** Their sum: `ln p(answer | input)`. */
+  logLikelihood: number;
+  /** Their mean, which answers of different lengths are compared by. */
+  perToken: number;
+}
+
+/** Given answers, ranked. */
+export interface Scores {
+  /** Index of the choice with the highest mean log-likelihood per token. */
+  best: number;
+  /** In the order in which they were given. */
+  choices: ChoiceScore[];
+}
+
 /** The whole of one answer. */
 export interface Answer {
   /** Null where the base has no tokenizer. */
@@ -133,6 +153,22 @@ export interface LoadOptions {
 
 /** A line of text; or token ids, end token included, which work for a base without a tokenizer too. */
 export type Input = string | readonly number[];
+
+/** Those of `generate` that have to do with routing. */
+export type ScoreOptions = Pick<
+  GenerateOptions,
+  | "topK"
+  | "strategy"
+  | "include"
+  | "exclude"
+  | "bias"
+  | "minWeight"
+  | "minShare"
+  | "onMiss"
+  | "budget"
+  | "signal"
+  | "onProgress"
+>;
 
 export interface GenerateOptions {
   maxNewTokens?: number;
