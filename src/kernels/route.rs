@@ -6,6 +6,7 @@ use crate::kernels::input::{self, Input};
 use crate::kernels::score::{GateRows, LOWEST};
 use crate::kernels::{ABSENT, dot, softmax};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
+use crate::scratch::Scratch;
 use crate::tensor::{DType, Tensor};
 
 /// The `k` experts whose gates fit a token best, their weights, and `t_z = w_z s_z A_z u` for each.
@@ -191,7 +192,7 @@ pub fn record(
     recording.push(&KERNEL, &params, &tensors);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument]) {
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     let params: &Params = bytemuck::from_bytes(params);
     let [control, x, norm, vectors, table, pool, flags, choices, deltas] = arguments else {
         unreachable!("access list")
@@ -200,7 +201,8 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     let [sites, k, experts] = [params.sites, params.top_k, params.experts].map(|count| count as usize);
     let (slot_words, site_words) = (params.slot_words as usize, params.site_words as usize);
     let tokens = x.rows;
-    let u = input::compute(params.input, params.epsilon, x, norm);
+    let Scratch { input, floats: centred, sorted: weights, ranking, .. } = scratch;
+    let u = input::compute(params.input, params.epsilon, x, norm, input);
     let d_in = u.len() / tokens;
     let gates = GateRows::new(vectors, table, sites);
     let words = pool.as_slice::<u32>();
@@ -212,27 +214,20 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     let choices = choices.as_mut_slice::<u32>();
     let deltas = deltas.as_mut_slice::<u32>();
 
-    let mut ranking: Vec<(u32, f32)> = Vec::new();
-    let mut weights = vec![0.0f32; k];
     for (token, u) in u.chunks_exact(d_in).enumerate() {
         let deltas = &mut deltas[token * sites * site_words..][..sites * site_words];
         if params.scored == 0 {
             let scores = deltas.chunks_exact_mut(site_words).map(|site| &mut site[k * slot_words..]);
-            gates.score(u, allowed, scores);
+            gates.score(u, allowed, scores, centred);
         }
         for (site, delta) in deltas.chunks_exact_mut(site_words).enumerate() {
             let (first, count) = gates.range(site);
             let (slots, scores) = delta.split_at_mut(k * slot_words);
             let scores = scores[..count].iter().map(|bits| f32::from_bits(*bits));
-            ranking.clear();
-            ranking.extend((0..).zip(scores).filter(|(_, score)| *score != LOWEST));
-            // Stable, so that equal scores stay in the order of the experts. total_cmp, so that NaN panics nowhere.
-            ranking.sort_by(|a, b| b.1.total_cmp(&a.1));
-            let chosen = &ranking[..ranking.len().min(k)];
-            for (weight, (_, score)) in weights.iter_mut().zip(chosen) {
-                *weight = *score;
-            }
-            softmax(&mut weights[..chosen.len()]);
+            choose((0..).zip(scores).filter(|(_, score)| *score != LOWEST), k, ranking);
+            weights.clear();
+            weights.extend(ranking.iter().map(|(_, score)| score));
+            softmax(weights);
 
             let row = first_row + site * tokens + token;
             let (chosen_rows, chosen_weights) = choices[row * 2 * k..][..2 * k].split_at_mut(k);
@@ -240,7 +235,7 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
                 let (head, projected) = delta.split_at_mut(2);
                 head.copy_from_slice(&[ABSENT, 0]);
                 (chosen_rows[slot], chosen_weights[slot]) = (ABSENT, 0.0f32.to_bits());
-                let Some((row, _)) = chosen.get(slot) else { continue };
+                let Some((row, _)) = ranking.get(slot) else { continue };
                 let entry = gates.entries[first + *row as usize];
                 (chosen_rows[slot], chosen_weights[slot]) = (*row, weights[slot].to_bits());
                 wanted[entry.page as usize] = control.position + 1;
@@ -256,6 +251,20 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
                 }
             }
         }
+    }
+}
+
+/// The `k` best, best first. Of equal scores the one that came first; total_cmp, so that NaN panics nowhere.
+fn choose(scores: impl Iterator<Item = (u32, f32)>, k: usize, best: &mut Vec<(u32, f32)>) {
+    best.clear();
+    for (row, score) in scores {
+        let is_worse = |other: &(u32, f32)| other.1.total_cmp(&score).is_lt();
+        if best.len() == k && !best.last().is_some_and(is_worse) {
+            continue;
+        }
+        let place = best.iter().position(is_worse).unwrap_or(best.len());
+        best.truncate(k - 1);
+        best.insert(place, (row, score));
     }
 }
 
