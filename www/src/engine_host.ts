@@ -23,7 +23,7 @@ const deviceFailures = new Set<GanderErrorCode>([
   "out-of-memory",
 ]);
 
-export type StartEngineModule = (wasmUrl: string | undefined) => Promise<EngineModule>;
+export type StartEngineModule = (wasmUrl: string) => Promise<EngineModule>;
 
 export class EngineHost implements Host {
   readonly #startEngineModule: StartEngineModule;

@@ -9,7 +9,7 @@ export interface LoadRequest {
   base: { url: string } | { gguf: Blob | ArrayBuffer; name: string };
   catalogUrl?: string;
   device: DeviceName;
-  wasmUrl?: string;
+  wasmUrl: string;
 }
 
 /** What a model is, once loaded. */

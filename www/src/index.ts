@@ -116,23 +116,30 @@ async function createHost(inline: boolean): Promise<Host> {
 }
 
 function createWorker(): WorkerLike {
-  if (new URL(import.meta.url).origin === globalThis.location.origin) {
-    // Bundlers find the file by exactly this form.
-    return new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-  }
+  const url = ownFile(new URL("./worker.js", import.meta.url));
+  if (url.origin === globalThis.location.origin) return new Worker(url, { type: "module" });
   // A page may not start a worker from another origin (a CDN), but a script of its own may import from there.
-  const script = `import ${JSON.stringify(new URL("./worker.js", import.meta.url).href)};`;
+  const script = `import ${JSON.stringify(url.href)};`;
   const scriptUrl = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
   return new Worker(scriptUrl, { type: "module" });
+}
+
+/**
+ * The address of a file of this package. Bundlers find the file by exactly the form of the argument, copy it as it is, and
+ * put its new address there; with Turbopack that is no URL, though it looks like one, but a path on the site.
+ */
+function ownFile(url: URL): URL {
+  return new URL(String(url), globalThis.location?.href);
 }
 
 function loadRequest(options: LoadOptions): LoadRequest {
   const request: LoadRequest = {
     base: loadableBase(options.base),
     device: knownDevice(options.device ?? "auto"),
+    // Found here and told to the worker: whoever copies the worker does not look inside for what it needs.
+    wasmUrl: absoluteUrl(options.wasmUrl ?? ownFile(new URL("./gander_bg.wasm", import.meta.url)), "wasmUrl"),
   };
   if (options.experts !== undefined) request.catalogUrl = absoluteUrl(options.experts, "experts");
-  if (options.wasmUrl !== undefined) request.wasmUrl = absoluteUrl(options.wasmUrl, "wasmUrl");
   return request;
 }
 
