@@ -10,6 +10,7 @@ import type { Engine, EngineModule, MissingPage, Step } from "./engine.ts";
 import { GanderError, type GanderErrorCode, throwIfAborted, toGanderError } from "./errors.ts";
 import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
+import { RunAhead } from "./run_ahead.ts";
 import { throttled } from "./throttle.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
 import type { Answer, OnProgress, RoutedChoice } from "./types.ts";
@@ -82,7 +83,7 @@ export class EngineHost implements Host {
 
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
     const stop = linked(signal, this.#disposal.signal);
-    const run = () => this.#generate(request, events, stop.signal);
+    const run = (contended: AbortSignal) => this.#generate(request, events, stop.signal, contended);
     return this.#queue
       .run(run, "generate", stop.signal)
       .catch((error) => {
@@ -91,16 +92,22 @@ export class EngineHost implements Host {
       .finally(() => stop.abort());
   }
 
-  dispose(): void {
+  async dispose(): Promise<void> {
     this.#disposal.abort();
-    this.#queue.idle().then(() => {
-      if (!this.#broken) this.#engine?.free();
-      this.#engine = undefined;
-    });
+    await this.#queue.idle();
+    if (!this.#broken) this.#engine?.free();
+    this.#engine = undefined;
   }
 
-  async #generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+  async #generate(
+    request: GenerateRequest,
+    events: GenerateEvents,
+    signal: AbortSignal,
+    contended: AbortSignal,
+  ): Promise<Answer> {
     const engine = this.#usableEngine();
+    // A slow reader holds the engine back, but not those who wait behind it: it may itself wait for them.
+    const runAhead = new RunAhead(signal, contended);
     const meter = new Meter();
     const routing: RoutedChoice[] = [];
     const { input, options } = request;
@@ -117,7 +124,8 @@ export class EngineHost implements Host {
             meter.token();
             routing.push(...(step.routing ?? []));
             const { kind: _, ...piece } = step;
-            events.onPiece(piece);
+            runAhead.add(events.onPiece(piece));
+            await runAhead.room();
             break;
           }
           case "missing":

@@ -25,7 +25,8 @@ export interface GenerateRequest {
 }
 
 export interface GenerateEvents {
-  onPiece: (piece: Piece) => void;
+  /** The promise settles once the piece was read: the engine does not run far ahead of its reader. */
+  onPiece: (piece: Piece) => Promise<void> | void;
   onProgress: OnProgress;
   /** Another device took over. */
   onDevice: (device: LoadedDevice) => void;
@@ -35,5 +36,6 @@ export interface Host {
   load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded>;
   /** Calls queue and are answered in order. */
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer>;
-  dispose(): void;
+  /** Settles when everything is freed. */
+  dispose(): Promise<void>;
 }

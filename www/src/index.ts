@@ -1,19 +1,11 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // The public API. Runs on the page's main thread and computes nothing: the engine is in a worker.
 
 import type { EngineOptions } from "./engine.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
-import type { Host, Loaded, LoadRequest } from "./host.ts";
-import type {
-  Base,
-  DeviceName,
-  Expert,
-  GenerateOptions,
-  Input,
-  LoadedDevice,
-  LoadOptions,
-  Piece,
-} from "./types.ts";
+import type { GenerateEvents, Host, Loaded, LoadRequest } from "./host.ts";
+import type { Base, DeviceName, Expert, GenerateOptions, Input, LoadedDevice, LoadOptions } from "./types.ts";
 import { WorkerHost, type WorkerLike } from "./worker_host.ts";
 
 export { GanderError, type GanderErrorCode } from "./errors.ts";
@@ -48,7 +40,7 @@ export class Gander {
     try {
       return new Gander(host, await host.load(request, options.onProgress ?? (() => {}), signal));
     } catch (error) {
-      host.dispose();
+      await host.dispose();
       throw signal.aborted ? aborted("load", signal) : toGanderError(error);
     }
   }
@@ -64,7 +56,7 @@ export class Gander {
    */
   generate(input: Input, options: GenerateOptions = {}): Generation {
     const { signal, onProgress = () => {}, ...engineOptions } = options;
-    const run = async (onPiece: (piece: Piece) => void, stop: AbortSignal) => {
+    const run = async (onPiece: GenerateEvents["onPiece"], stop: AbortSignal) => {
       const request = { input, options: checkedOptions(engineOptions) };
       const onDevice = (device: LoadedDevice) => {
         this.#device = device;
@@ -76,7 +68,12 @@ export class Gander {
 
   /** Ends the worker and frees its memory. What still runs fails with the code `disposed`. */
   async dispose(): Promise<void> {
-    this.#host.dispose();
+    await this.#host.dispose();
+  }
+
+  /** `await using model = await Gander.load(…)` disposes of the model where the block ends. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
   }
 }
 

@@ -8,6 +8,8 @@ import type { Answer, LoadedDevice, Piece, Progress } from "./types.ts";
 export type Request =
   | { kind: "load"; request: LoadRequest }
   | { kind: "generate"; id: number; request: GenerateRequest }
+  /** The oldest piece that was not read yet, was. */
+  | { kind: "read"; id: number }
   | { kind: "abort"; id: number };
 
 /** From the worker. `progress` without an id belongs to the loading. */

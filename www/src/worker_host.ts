@@ -73,7 +73,7 @@ export class WorkerHost implements Host {
     });
   }
 
-  dispose(): void {
+  async dispose(): Promise<void> {
     this.#end(new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded"));
   }
 
@@ -91,7 +91,7 @@ export class WorkerHost implements Host {
         else this.#generations.get(reply.id)?.onProgress(reply.progress);
         break;
       case "piece":
-        this.#generations.get(reply.id)?.onPiece(reply.piece);
+        this.#passOn(reply);
         break;
       case "device":
         this.#generations.get(reply.id)?.onDevice(reply.device);
@@ -103,6 +103,11 @@ export class WorkerHost implements Host {
         this.#take(reply.id)?.reject(fromPlainError(reply.error));
         break;
     }
+  }
+
+  async #passOn({ id, piece }: Extract<Reply, { kind: "piece" }>): Promise<void> {
+    await this.#generations.get(id)?.onPiece(piece);
+    if (this.#generations.has(id)) this.#worker.postMessage({ kind: "read", id });
   }
 
   #take(id: number): Pending<Answer> | undefined {

@@ -11,7 +11,7 @@ export interface Port<Out, In> {
 }
 
 export function serveHost(port: Port<Reply, Request>, host: Host): void {
-  const running = new Map<number, AbortController>();
+  const running = new Map<number, { stop: AbortController; unread: (() => void)[] }>();
 
   async function load(message: Extract<Request, { kind: "load" }>): Promise<void> {
     try {
@@ -26,12 +26,16 @@ export function serveHost(port: Port<Reply, Request>, host: Host): void {
 
   async function generate({ id, request }: Extract<Request, { kind: "generate" }>): Promise<void> {
     const stop = new AbortController();
-    running.set(id, stop);
+    const unread: (() => void)[] = [];
+    running.set(id, { stop, unread });
     try {
       const answer = await host.generate(
         request,
         {
-          onPiece: (piece) => port.postMessage({ kind: "piece", id, piece }),
+          onPiece: (piece) => {
+            port.postMessage({ kind: "piece", id, piece });
+            return new Promise((wasRead) => unread.push(wasRead));
+          },
           onProgress: (progress) => port.postMessage({ kind: "progress", id, progress }),
           onDevice: (device) => port.postMessage({ kind: "device", id, device }),
         },
@@ -53,8 +57,11 @@ export function serveHost(port: Port<Reply, Request>, host: Host): void {
       case "generate":
         generate(message);
         break;
+      case "read":
+        running.get(message.id)?.unread.shift()?.();
+        break;
       case "abort":
-        running.get(message.id)?.abort();
+        running.get(message.id)?.stop.abort();
         break;
     }
   };
