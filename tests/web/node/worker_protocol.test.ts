@@ -29,7 +29,7 @@ beforeEach(async () => {
   ends = [port1, port2];
   worker = Object.assign(port1 as unknown as WorkerLike, { terminate: () => port1.close(), onerror: null });
   serveHost(port2 as unknown as Port<Reply, Request>, new EngineHost(startScriptedEngine));
-  host = new WorkerHost(worker);
+  host = new WorkerHost(worker, "https://site.example/worker.js");
 });
 afterEach(async () => {
   for (const end of ends) end.close();
