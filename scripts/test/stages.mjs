@@ -14,6 +14,7 @@ import { ensureWasmTarget } from "../setup/wasm_target.mjs";
 import { ensureGeckodriver, ensureWasmBindgen, ensureWasmPack } from "../setup/wasm_tools.mjs";
 import { countLibtest, countStep } from "./counts.mjs";
 import { runNodeTests } from "./node_tests.mjs";
+import { testPackage } from "./package_tests.mjs";
 
 const bin = (name) => join(root, "node_modules/.bin", name);
 
@@ -80,7 +81,7 @@ export const stages = [
   {
     name: "node",
     title: "the package in Node",
-    run: () => runNodeTests("node"),
+    run: () => runNodeTests("web/node"),
   },
   {
     name: "wasm",
@@ -97,8 +98,13 @@ export const stages = [
     title: "the page in Chromium",
     run: async () => {
       await ensureBrowser();
-      return runNodeTests("page");
+      return runNodeTests("web/page");
     },
+  },
+  {
+    name: "package",
+    title: "the packed package on pages, in Vite, webpack, Next and Node",
+    run: testPackage,
   },
 ];
 

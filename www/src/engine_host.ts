@@ -19,6 +19,7 @@ import type {
   ScoreRequest,
 } from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
+import { RunAhead } from "./run_ahead.ts";
 import { throttled } from "./throttle.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
 import type { Answer, ChoiceScore, OnProgress, RoutedChoice, Scores } from "./types.ts";
@@ -32,7 +33,7 @@ const deviceFailures = new Set<GanderErrorCode>([
   "out-of-memory",
 ]);
 
-export type StartEngineModule = (wasmUrl: string | undefined) => Promise<EngineModule>;
+export type StartEngineModule = (wasmUrl: string) => Promise<EngineModule>;
 
 export class EngineHost implements Host {
   readonly #startEngineModule: StartEngineModule;
@@ -95,33 +96,45 @@ export class EngineHost implements Host {
   }
 
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
-    return this.#inTurn("generate", signal, (stop) => this.#generate(request, events, stop));
+    return this.#inTurn("generate", signal, (stop, contended) =>
+      this.#generate(request, events, stop, contended),
+    );
   }
 
   score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores> {
     return this.#inTurn("score", signal, (stop) => this.#score(request, events, stop));
   }
 
-  #inTurn<T>(place: string, signal: AbortSignal, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
+  #inTurn<T>(
+    place: string,
+    signal: AbortSignal,
+    work: (stop: AbortSignal, contended: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const stop = linked(signal, this.#disposal.signal);
     return this.#queue
-      .run(() => work(stop.signal), place, stop.signal)
+      .run((contended) => work(stop.signal, contended), place, stop.signal)
       .catch((error) => {
         throw this.#disposal.signal.aborted ? disposedError() : error;
       })
       .finally(() => stop.abort());
   }
 
-  dispose(): void {
+  async dispose(): Promise<void> {
     this.#disposal.abort();
-    this.#queue.idle().then(() => {
-      if (!this.#broken) this.#engine?.free();
-      this.#engine = undefined;
-    });
+    await this.#queue.idle();
+    if (!this.#broken) this.#engine?.free();
+    this.#engine = undefined;
   }
 
-  async #generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+  async #generate(
+    request: GenerateRequest,
+    events: GenerateEvents,
+    signal: AbortSignal,
+    contended: AbortSignal,
+  ): Promise<Answer> {
     const engine = this.#usableEngine("generate");
+    // A slow reader holds the engine back, but not those who wait behind it: it may itself wait for them.
+    const runAhead = new RunAhead(signal, contended);
     const meter = new Meter();
     const routing: RoutedChoice[] = [];
     const purses = [this.#purse, new Purse(request.budget)];
@@ -136,7 +149,8 @@ export class EngineHost implements Host {
             routing.push(...(step.routing ?? []));
             const { kind: _, skipped, ...piece } = step;
             if (skipped) this.#bringBehind(skipped, purses);
-            events.onPiece(piece);
+            runAhead.add(events.onPiece(piece));
+            await runAhead.room();
             break;
           }
           case "missing":

@@ -7,17 +7,26 @@ import { linked } from "./waiting.ts";
 /**
  * `for await (const piece of generation)` gives the pieces as they come; `await generation` the whole answer. Both may
  * be used, in any order: every loop starts at the first piece. Leaving a loop early stops the generation.
+ *
+ * The engine runs at most 32 pieces ahead of the loop that has read most. It runs to the end, however slow the loops, once
+ * somebody awaits the whole or another call waits for its turn.
  */
 export class Generation implements AsyncIterable<Piece>, PromiseLike<Answer> {
   readonly #pieces: Piece[] = [];
   readonly #answer: Promise<Answer>;
   readonly #stop: AbortController;
   #ended = false;
+  /** Somebody loops, so the engine is told what was read. */
+  #isRead = false;
+  /** Somebody awaits the whole, and wants it as soon as possible. */
+  #isAwaited = false;
+  /** What to call once a piece was read: the last pieces, in their order. */
+  readonly #unread: (() => void)[] = [];
   #wakeReaders: () => void = () => {};
   #news = this.#nextNews();
 
   constructor(
-    run: (onPiece: (piece: Piece) => void, signal: AbortSignal) => Promise<Answer>,
+    run: (onPiece: (piece: Piece) => Promise<void> | undefined, signal: AbortSignal) => Promise<Answer>,
     signal: AbortSignal | undefined,
   ) {
     this.#stop = signal ? linked(signal) : new AbortController();
@@ -39,16 +48,20 @@ export class Generation implements AsyncIterable<Piece>, PromiseLike<Answer> {
     onResolved?: ((answer: Answer) => Resolved | PromiseLike<Resolved>) | null,
     onRejected?: ((error: unknown) => Rejected | PromiseLike<Rejected>) | null,
   ): Promise<Resolved | Rejected> {
+    this.#isAwaited = true;
+    this.#markRead(Number.POSITIVE_INFINITY);
     return this.#answer.then(onResolved, onRejected);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Piece, void, undefined> {
     let next = 0;
+    this.#isRead = true;
     try {
       for (;;) {
         const piece = this.#pieces[next];
         if (piece) {
           next++;
+          this.#markRead(next);
           yield piece;
         } else if (this.#ended) {
           await this.#answer;
@@ -62,9 +75,18 @@ export class Generation implements AsyncIterable<Piece>, PromiseLike<Answer> {
     }
   }
 
-  #add(piece: Piece): void {
+  /** @returns a promise of its being read, if it is to be waited for */
+  #add(piece: Piece): Promise<void> | undefined {
     this.#pieces.push(piece);
     this.#announce();
+    if (!this.#isRead || this.#isAwaited) return undefined;
+    return new Promise((resolve) => this.#unread.push(resolve));
+  }
+
+  /** The first `count` pieces were read. */
+  #markRead(count: number): void {
+    const before = this.#pieces.length - this.#unread.length;
+    for (const wasRead of this.#unread.splice(0, Math.max(0, count - before))) wasRead();
   }
 
   #announce(): void {

@@ -21,7 +21,7 @@ export interface LoadRequest {
   catalogUrl?: string;
   device: DeviceName;
   budget?: Budget;
-  wasmUrl?: string;
+  wasmUrl: string;
 }
 
 /** What a model is, once loaded. */
@@ -48,7 +48,8 @@ export interface RunEvents {
 }
 
 export interface GenerateEvents extends RunEvents {
-  onPiece: (piece: Piece) => void;
+  /** The promise settles once the piece was read: the engine does not run far ahead of its reader. */
+  onPiece: (piece: Piece) => Promise<void> | void;
 }
 
 export interface Host {
@@ -57,5 +58,6 @@ export interface Host {
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer>;
   /** Queues with the others. */
   score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores>;
-  dispose(): void;
+  /** Settles when everything is freed. */
+  dispose(): Promise<void>;
 }

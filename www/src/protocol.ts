@@ -9,6 +9,8 @@ export type Request =
   | { kind: "load"; request: LoadRequest }
   | { kind: "generate"; id: number; request: GenerateRequest }
   | { kind: "score"; id: number; request: ScoreRequest }
+  /** The oldest piece that was not read yet, was. */
+  | { kind: "read"; id: number }
   | { kind: "abort"; id: number };
 
 /** From the worker. `progress` without an id belongs to the loading. */

@@ -6,9 +6,8 @@ import { GanderError } from "./errors.ts";
 import type { DeviceName, Expert } from "./types.ts";
 
 /** Fetches and compiles the module. Later calls get the one that is there. */
-export async function startEngineModule(wasmUrl: string | undefined): Promise<EngineModule> {
-  // Bundlers find the file by exactly this form: a literal name and import.meta.url in one call.
-  const url = wasmUrl === undefined ? new URL("gander_bg.wasm", import.meta.url) : new URL(wasmUrl);
+export async function startEngineModule(wasmUrl: string): Promise<EngineModule> {
+  const url = new URL(wasmUrl);
   try {
     await init({ module_or_path: url.protocol === "file:" ? await readLocalFile(url) : url });
   } catch (error) {
@@ -72,9 +71,8 @@ function failAll(message: string): void {
   waiting.clear();
 }
 
-/** Node's fetch knows no file: URLs. The name is a variable so that bundlers for browsers do not look for the module. */
+/** Node's fetch knows no file: URLs. An import of Node's module, in whatever form, makes bundlers for browsers complain. */
 async function readLocalFile(url: URL): Promise<Uint8Array<ArrayBuffer>> {
-  const fileSystem = "node:fs/promises";
-  const { readFile } = (await import(/* @vite-ignore */ fileSystem)) as typeof import("node:fs/promises");
+  const { readFile } = process.getBuiltinModule("node:fs/promises");
   return new Uint8Array(await readFile(url));
 }

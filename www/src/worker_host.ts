@@ -39,20 +39,14 @@ export class WorkerHost implements Host {
   /** Set once the worker is gone: why. */
   #ended: GanderError | undefined;
 
-  constructor(worker: WorkerLike) {
+  /** @param url of the worker's script, for messages */
+  constructor(worker: WorkerLike, url: string) {
     this.#worker = worker;
     worker.onmessage = ({ data }) => this.#receive(data);
     worker.onerror = (event) => {
       event.preventDefault?.();
-      const problem = event.message || "its script could not be loaded";
-      this.#end(
-        new GanderError(
-          "worker",
-          event.filename || "worker.js",
-          problem,
-          "worker.js of the same release, with the type of a script and a policy (CSP worker-src) that allows it",
-        ),
-      );
+      const problem = event.message || "it could not be loaded";
+      this.#end(new GanderError("worker", event.filename || url, problem, expectedWorker(url)));
     };
   }
 
@@ -97,7 +91,7 @@ export class WorkerHost implements Host {
     });
   }
 
-  dispose(): void {
+  async dispose(): Promise<void> {
     this.#end(new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded"));
   }
 
@@ -115,7 +109,7 @@ export class WorkerHost implements Host {
         else this.#runs.get(reply.id)?.onProgress(reply.progress);
         break;
       case "piece":
-        this.#runs.get(reply.id)?.onPiece?.(reply.piece);
+        this.#passOn(reply);
         break;
       case "device":
         this.#runs.get(reply.id)?.onDevice(reply.device);
@@ -127,6 +121,11 @@ export class WorkerHost implements Host {
         this.#take(reply.id)?.reject(fromPlainError(reply.error));
         break;
     }
+  }
+
+  async #passOn({ id, piece }: Extract<Reply, { kind: "piece" }>): Promise<void> {
+    await this.#runs.get(id)?.onPiece?.(piece);
+    if (this.#runs.has(id)) this.#worker.postMessage({ kind: "read", id });
   }
 
   #take(id: number): Run | undefined {
@@ -145,4 +144,10 @@ export class WorkerHost implements Host {
     for (const run of this.#runs.values()) run.reject(reason);
     this.#runs.clear();
   }
+}
+
+function expectedWorker(url: string): string {
+  // Before its version 8, Vite's development server moves the package's modules and not what they refer to.
+  if (url.includes("/.vite/deps/")) return 'optimizeDeps: { exclude: ["gander"] } in vite.config.js';
+  return "worker.js of this release there, sent as JavaScript, and a policy of the page (CSP worker-src) that allows it";
 }

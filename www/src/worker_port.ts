@@ -11,7 +11,7 @@ export interface Port<Out, In> {
 }
 
 export function serveHost(port: Port<Reply, Request>, host: Host): void {
-  const running = new Map<number, AbortController>();
+  const running = new Map<number, { stop: AbortController; unread: (() => void)[] }>();
 
   async function load(message: Extract<Request, { kind: "load" }>): Promise<void> {
     try {
@@ -27,9 +27,13 @@ export function serveHost(port: Port<Reply, Request>, host: Host): void {
   async function run(message: Extract<Request, { kind: "generate" | "score" }>): Promise<void> {
     const { id } = message;
     const stop = new AbortController();
-    running.set(id, stop);
+    const unread: (() => void)[] = [];
+    running.set(id, { stop, unread });
     const events: GenerateEvents = {
-      onPiece: (piece) => port.postMessage({ kind: "piece", id, piece }),
+      onPiece: (piece) => {
+        port.postMessage({ kind: "piece", id, piece });
+        return new Promise<void>((wasRead) => unread.push(wasRead));
+      },
       onProgress: (progress) => port.postMessage({ kind: "progress", id, progress }),
       onDevice: (device) => port.postMessage({ kind: "device", id, device }),
     };
@@ -55,8 +59,11 @@ export function serveHost(port: Port<Reply, Request>, host: Host): void {
       case "score":
         run(message);
         break;
+      case "read":
+        running.get(message.id)?.unread.shift()?.();
+        break;
       case "abort":
-        running.get(message.id)?.abort();
+        running.get(message.id)?.stop.abort();
         break;
     }
   };

@@ -36,6 +36,7 @@ function load(
     base: { url: server.url + base },
     catalogUrl: `${server.url}catalog.json`,
     device,
+    wasmUrl: "",
   };
   return host.load(request, onProgress, signal);
 }
