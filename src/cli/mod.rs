@@ -3,6 +3,7 @@
 mod catalog;
 mod generate;
 mod host;
+mod output;
 mod quantize;
 
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ struct Arguments {
 enum Command {
     /// Answer a line of text with a base and its experts
     Generate(Box<generate::Generate>),
-    /// Publish experts as a catalogue
+    /// Publish experts as a catalogue, change it, check it
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
     /// Write a base model as one GGUF file, which llama.cpp can run too

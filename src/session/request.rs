@@ -146,14 +146,17 @@ impl Request {
     /// By expert, 1 if it may be chosen, else 0.
     pub(super) fn allowed(&self, experts: &[Expert]) -> Result<Vec<u32>> {
         for (option, ids) in [("include", &self.include), ("exclude", &self.exclude)] {
-            if let Some(id) = ids.iter().find(|id| experts.iter().all(|expert| expert.id != **id)) {
+            if let Some(id) = ids.iter().find(|id| !experts.iter().any(|expert| expert.is_called(id))) {
                 let known: Vec<&str> = experts.iter().map(|expert| expert.id.as_str()).collect();
                 let expected = format!("one of: {}", known.join(", "));
                 let problem = format!("there is no expert {id:?}");
                 return Err(Error::new(ErrorCode::UnknownExpert, option, problem, expected));
             }
         }
-        let may = |id| (self.include.is_empty() || self.include.contains(id)) && !self.exclude.contains(id);
-        Ok(experts.iter().map(|expert| may(&expert.id) as u32).collect())
+        let among = |ids: &[String], expert: &Expert| ids.iter().any(|id| expert.is_called(id));
+        let may = |expert: &Expert| {
+            (self.include.is_empty() || among(&self.include, expert)) && !among(&self.exclude, expert)
+        };
+        Ok(experts.iter().map(|expert| may(expert) as u32).collect())
     }
 }
