@@ -1,7 +1,8 @@
 // The k experts whose gates fit a token best, their weights, and t_z = w_z s_z A_z u for each: `route` for few tokens, one
 // workgroup to a token and site; `route_scored` for many, whose scores `score` left, 32 threads to a token and site.
 //
-// score_z = LN(u) · g_z with g_z = LN(v_z) / sqrt(d); the k best; a softmax over those k. Equal scores: the lower index.
+// score_z = LN(u) · g_z + bias_z with g_z = LN(v_z) / sqrt(d); the k best; a softmax over those k. Equal scores: the lower
+// index.
 
 struct Launch {
     control: Matrix,
@@ -24,6 +25,8 @@ struct Launch {
     rows_per_step: u32,
     /// Whether `score` ran before.
     scored: u32,
+    least_weight: f32,
+    least_share: f32,
 }
 
 @group(0) @binding(0) var<uniform> control: Control;
@@ -91,9 +94,9 @@ fn route(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     let at = place(token, group.y);
 
     let factor = score(token, site, at.scores, thread);
-    choose(site, at, Team(thread, THREADS, 0u), true);
+    let whole = choose(site, at, Team(thread, THREADS, 0u), true);
     if thread == 0u {
-        weigh(at.choice);
+        weigh(at.choice, whole);
         look_up(site, at.choice, at.slots);
     }
     storageBarrier();
@@ -122,9 +125,9 @@ fn route_scored(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         }
     }
     let factor = token_factor(thread, squares);
-    choose(site, at, Team(lane, TOKEN_THREADS, thread / TOKEN_THREADS), is_there);
+    let whole = choose(site, at, Team(lane, TOKEN_THREADS, thread / TOKEN_THREADS), is_there);
     if lane == 0u && is_there {
-        weigh(at.choice);
+        weigh(at.choice, whole);
         look_up(site, at.choice, at.slots);
     }
     storageBarrier();
@@ -147,7 +150,7 @@ fn token_factor(thread: u32, squares: f32) -> f32 {
     return norm_factor(sum);
 }
 
-/// LN(u) · g for every gate of the site, in the scratch behind the slots; LOWEST for experts that are not allowed. Returns
+/// LN(u) · g and the bias for every gate of the site, in the scratch behind the slots; LOWEST for experts that are not allowed. Returns
 /// the factor of the norm.
 fn score(token: u32, site: Site, scores: u32, thread: u32) -> f32 {
     let width = input_width();
@@ -189,8 +192,10 @@ fn score(token: u32, site: Site, scores: u32, thread: u32) -> f32 {
             if row < site.count && lane == 0u {
                 if chunk > 0u {
                     product += bitcast<f32>(deltas[scores + row]);
-                } else if atomicLoad(&flags[launch.flags.offset + 1u + entry(site, row, EXPERT)]) == 0u {
-                    product = LOWEST;
+                }
+                if chunk + CHUNK >= width {
+                    let bias = bitcast<f32>(atomicLoad(&flags[launch.flags.offset + 1u + entry(site, row, EXPERT)]));
+                    product = select(product + bias, LOWEST, bias == LOWEST);
                 }
                 deltas[scores + row] = bitcast<u32>(product);
             }
@@ -209,10 +214,12 @@ struct Team {
     index: u32,
 }
 
-/// The rows of the k best scores, best first, ABSENT where there are fewer; each with its score for a weight.
-fn choose(site: Site, at: Place, team: Team, is_there: bool) {
+/// The rows of the k best scores, best first, ABSENT where there are fewer; each with its score for a weight. Returns what
+/// a softmax over all of the site divides by, if somebody wants to know.
+fn choose(site: Site, at: Place, team: Team, is_there: bool) -> f32 {
     let thread = team.index * team.size + team.lane;
     let few = team.index * 8u;
+    var highest = LOWEST;
     // The one chosen last: those behind it are still to be had.
     var last = -LOWEST;
     var last_row = 0u;
@@ -259,12 +266,29 @@ fn choose(site: Site, at: Place, team: Team, is_there: bool) {
         }
         last = best;
         last_row = best_row;
+        highest = max(highest, best);
         workgroupBarrier();
     }
+    var whole = 0.0;
+    if launch.least_share > 0.0 {
+        for (var row = team.lane; row < site.count; row += team.size) {
+            let score = bitcast<f32>(deltas[at.scores + row]);
+            if score != LOWEST {
+                whole += exp(score - highest);
+            }
+        }
+        best_scores[thread] = whole;
+        workgroupBarrier();
+        whole = 0.0;
+        for (var i = 0u; i < team.size; i++) {
+            whole += best_scores[team.index * team.size + i];
+        }
+    }
+    return whole;
 }
 
-/// From scores to weights: their softmax.
-fn weigh(choice: u32) {
+/// From scores to weights: their softmax, without those that are too weak.
+fn weigh(choice: u32, whole: f32) {
     let weights = choice + launch.top_k;
     let highest = bitcast<f32>(choices[weights]);
     var total = 0.0;
@@ -276,9 +300,20 @@ fn weigh(choice: u32) {
         choices[weights + slot] = bitcast<u32>(weight);
         total += weight;
     }
+    let is_decisive = total >= launch.least_share * whole;
+    var kept = 0.0;
+    for (var slot = 0u; slot < launch.top_k; slot++) {
+        let weight = bitcast<f32>(choices[weights + slot]);
+        if is_decisive && (slot == 0u || weight >= launch.least_weight * total) {
+            kept += weight;
+        } else {
+            choices[choice + slot] = ABSENT;
+            choices[weights + slot] = 0u;
+        }
+    }
     for (var slot = 0u; slot < launch.top_k; slot++) {
         if choices[choice + slot] != ABSENT {
-            choices[weights + slot] = bitcast<u32>(bitcast<f32>(choices[weights + slot]) / total);
+            choices[weights + slot] = bitcast<u32>(bitcast<f32>(choices[weights + slot]) / kept);
         }
     }
 }
@@ -296,7 +331,7 @@ fn look_up(site: Site, choice: u32, slots: u32) {
             let start = pool[launch.pool.offset + page];
             if start == ABSENT {
                 atomicStore(&flags[launch.flags.offset], 1u);
-            } else {
+            } else if start != WAIVED {
                 deltas[head] = start + entry(site, row, B);
                 deltas[head + 1u] = entry(site, row, RANK);
             }

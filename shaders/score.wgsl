@@ -1,4 +1,4 @@
-// LN(u) · g for every gate and many tokens, into the scratch behind the slots of `route`, which chooses from them; LOWEST
+// LN(u) · g and the expert's bias, for every gate and many tokens, into the scratch behind the slots of `route`, which chooses from them; LOWEST
 // for experts that are not allowed. Gates are rows like those of a weight: a tile of tokens reads them once.
 
 struct Launch {
@@ -72,7 +72,7 @@ fn score(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
             break;
         }
         let expert = table[launch.table.offset + 2u * launch.sites + gate * ENTRY_WORDS + EXPERT];
-        let may = flags[launch.flags.offset + 1u + expert] != 0u;
+        let bias = bitcast<f32>(flags[launch.flags.offset + 1u + expert]);
         var site = 0u;
         while gate - table[launch.table.offset + 2u * site] >= table[launch.table.offset + 2u * site + 1u] {
             site++;
@@ -82,7 +82,7 @@ fn score(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
             let tile_token = thread / ROW_LANES + i * TOKEN_LANES;
             let token = first_token + tile_token;
             if token < tokens {
-                let score = select(LOWEST, normals[tile_token].scale * sums[i][j], may);
+                let score = select(normals[tile_token].scale * sums[i][j] + bias, LOWEST, bias == LOWEST);
                 deltas[launch.deltas.offset + (token * launch.sites + site) * launch.site_words + column] =
                     bitcast<u32>(score);
             }

@@ -2,7 +2,7 @@
 
 use crate::device::Device;
 use crate::error::{Error, ErrorCode, Result};
-use crate::kernels::ABSENT;
+use crate::kernels::{ABSENT, WAIVED};
 use crate::tensor::{BufferId, DType, Tensor};
 
 /// One buffer: a table that says where each page begins, then slots of equal size, each for one page.
@@ -16,6 +16,8 @@ pub struct AdapterPool {
     slot_of: Vec<Option<u32>>,
     /// By page, the last pass that wanted it.
     last_wanted: Vec<u64>,
+    /// By page, whether the answer goes on without it while it is absent.
+    waived: Vec<bool>,
     pass: u64,
 }
 
@@ -38,6 +40,7 @@ impl AdapterPool {
             slots: vec![None; slot_count],
             slot_of: vec![None; pages],
             last_wanted: vec![0; pages],
+            waived: vec![false; pages],
             pass: 0,
         }
     }
@@ -47,26 +50,48 @@ impl AdapterPool {
         self.slot_of[page as usize].is_some()
     }
 
-    /// Notes what a pass wanted and returns the pages of it that are absent. Until the next call, none of the wanted
-    /// pages makes room for another.
+    /// Lets passes go on without a page as long as it is absent: its expert then adds nothing on its layers.
+    pub fn waive(&mut self, device: &mut Device, page: u32) {
+        self.waived[page as usize] = true;
+        self.tell_absence(device, page);
+    }
+
+    /// Waits for every page again.
+    pub fn waive_none(&mut self, device: &mut Device) {
+        for page in 0..self.waived.len() {
+            if std::mem::take(&mut self.waived[page]) {
+                self.tell_absence(device, page as u32);
+            }
+        }
+    }
+
+    /// Whether passes go on without this page: it is absent and waived.
+    pub fn does_without(&self, page: u32) -> bool {
+        self.waived[page as usize] && !self.contains(page)
+    }
+
+    /// Notes what a pass wanted and returns the pages of it that are absent and not waived. Until the next call, none of
+    /// the wanted pages makes room for another.
     ///
     /// # Errors
     /// [`ErrorCode::PoolTooSmall`] if the pass wants more pages than there are slots: it could never succeed.
     pub fn touch(&mut self, wanted: &[u32]) -> Result<Vec<u32>> {
-        if wanted.len() > self.slots.len() {
+        let needed = wanted.iter().filter(|page| !self.does_without(**page)).count();
+        if needed > self.slots.len() {
             let slot_bytes = self.slot_floats * DType::F32.bytes();
             return Err(Error::new(
                 ErrorCode::PoolTooSmall,
                 "adapter pool",
-                format!("one step wants {} pages, {} fit", wanted.len(), self.slots.len()),
-                format!("a pool of at least {} bytes", wanted.len() * slot_bytes),
+                format!("one step wants {needed} pages, {} fit", self.slots.len()),
+                format!("a pool of at least {} bytes", needed * slot_bytes),
             ));
         }
         self.pass += 1;
         for page in wanted {
             self.last_wanted[*page as usize] = self.pass;
         }
-        Ok(wanted.iter().copied().filter(|page| !self.contains(*page)).collect())
+        let is_missing = |page: &u32| !self.contains(*page) && !self.does_without(*page);
+        Ok(wanted.iter().copied().filter(is_missing).collect())
     }
 
     /// Puts a decoded page into a free slot, or in the place of the page that was wanted longest ago.
@@ -110,7 +135,15 @@ impl AdapterPool {
     fn evict(&mut self, device: &mut Device, slot: usize) {
         if let Some(page) = self.slots[slot].take() {
             self.slot_of[page as usize] = None;
-            device.write(&self.words(page as usize, 1), &[ABSENT]);
+            self.tell_absence(device, page);
+        }
+    }
+
+    /// Writes into the table what the absence of a page means, if it is absent.
+    fn tell_absence(&self, device: &mut Device, page: u32) {
+        if !self.contains(page) {
+            let word = if self.waived[page as usize] { WAIVED } else { ABSENT };
+            device.write(&self.words(page as usize, 1), &[word]);
         }
     }
 
@@ -154,6 +187,23 @@ mod tests {
         pool.insert(&mut device, 1, &[1.0; 3]);
         pool.insert(&mut device, 0, &[2.0; 3]);
         assert!(pool.contains(1) && !pool.contains(0));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_waived_page_until_it_is_there() {
+        let mut device = Device::cpu();
+        let mut pool = AdapterPool::new(&mut device, &[1, 1, 1], 4);
+        pool.waive(&mut device, 1);
+        pool.waive(&mut device, 2);
+        assert_eq!(pool.touch(&[0, 1, 2]).unwrap(), [0], "one slot is enough for what is waited for");
+        assert_eq!(words(&mut device, &pool)[..3], [ABSENT, WAIVED, WAIVED]);
+        pool.insert(&mut device, 1, &[1.0]);
+        assert!(pool.contains(1) && !pool.does_without(1) && pool.does_without(2));
+        pool.touch(&[2]).unwrap();
+        pool.insert(&mut device, 2, &[2.0]);
+        assert_eq!(words(&mut device, &pool)[..3], [ABSENT, WAIVED, 3]);
+        pool.waive_none(&mut device);
+        assert_eq!(words(&mut device, &pool)[..3], [ABSENT, ABSENT, 3]);
     }
 
     #[test]

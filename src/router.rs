@@ -3,7 +3,7 @@
 use crate::device::Device;
 use crate::kernels::input::Input;
 use crate::kernels::linear::{self, Output, TILED_FROM};
-use crate::kernels::route::{self, Choices, Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON};
+use crate::kernels::route::{self, Choices, Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON, Thresholds};
 use crate::kernels::score;
 use crate::kernels::weight::Weight;
 use crate::quant::BLOCK;
@@ -42,9 +42,10 @@ impl RoutedLinears {
             if scored {
                 score::record(recording, control, input, &router.gates, routes.flags, found);
             }
-            let (gates, flags) = (&router.gates, routes.flags);
-            route::record(recording, control, input, gates, routes.pool, flags, choices, found, scored);
-            deltas = Some((found, routes.pool));
+            let Routes { flags, pool, thresholds, .. } = *routes;
+            let gates = &router.gates;
+            route::record(recording, control, input, gates, pool, flags, choices, thresholds, found, scored);
+            deltas = Some((found, pool));
         }
         linear::record(recording, control, input, &self.weight, 1.0, deltas, output, y);
     }
@@ -131,6 +132,8 @@ pub struct Routes {
     pub flags: Flags,
     /// The adapters, as [`route::record`] has them.
     pub pool: Tensor,
+    /// Which choices are too weak.
+    pub thresholds: Thresholds,
     /// (rows, 2 k) of `u32`: the choices of all layers, or, untraced, of a few layers at a time.
     pub choices: Tensor,
     /// Where traced, rows of the choices that one step fills; 0 where every step uses the same.

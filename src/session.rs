@@ -10,10 +10,14 @@
 //! that a session with every page resident gives, bit for bit.
 
 mod attach;
+mod pages;
 mod request;
+mod score;
 mod trace;
 
-pub use request::{Request, Strategy};
+use pages::Wishes;
+pub use request::{OnMiss, Request, Strategy};
+pub use score::{ScoreStep, Scored};
 pub use trace::RoutedToken;
 
 use std::borrow::Cow;
@@ -26,7 +30,7 @@ use crate::base::Base;
 use crate::catalog::RouterDefaults;
 use crate::device::{Device, Devices, Part, Plan};
 use crate::error::{Error, ErrorCode, Result};
-use crate::experts::{Expert, Page};
+use crate::experts::Expert;
 use crate::formats::Checkpoint;
 use crate::recording::{Control, Recording};
 use crate::router::Routes;
@@ -70,8 +74,8 @@ struct Generation {
     input_ids: Vec<u32>,
     output_ids: Vec<u32>,
     request: Request,
-    /// By expert, 1 if it may be chosen.
-    allowed: Vec<u32>,
+    /// By expert, what is added to its scores.
+    biases: Vec<f32>,
     reading: EncoderWorkspace,
     writing: DecoderWorkspace,
     encoder: (Plan, Routes),
@@ -88,6 +92,9 @@ struct Generation {
     stop: StopFilter,
     text: String,
     finish: Option<Finish>,
+    wishes: Wishes,
+    /// The answers to be scored, where that is what is asked for.
+    scoring: Option<score::Scoring>,
     work: Work,
 }
 
@@ -118,6 +125,12 @@ impl Finish {
 pub struct Work {
     /// Runs of the encoder and of decoder steps, repetitions after a miss included.
     pub passes: usize,
+    /// Pages that the router chose, resident or not; each counts once.
+    pub pages_wanted: usize,
+    /// Their bytes.
+    pub bytes_wanted: usize,
+    /// Those of them that some step did without.
+    pub pages_skipped: usize,
     /// Pages provided since the start.
     pub pages_provided: usize,
     /// Their bytes.
@@ -269,17 +282,6 @@ impl Session {
         self.devices
     }
 
-    /// An expert's id and one of its pages, by the page's number in [`Step::Missing`].
-    pub fn page(&self, page: u32) -> Option<(&str, &Page)> {
-        let (expert, index) = *self.pages.get(page as usize)?;
-        Some((&self.experts[expert].id, &self.experts[expert].pages[index]))
-    }
-
-    /// Number of pages of all experts.
-    pub fn page_count(&self) -> u32 {
-        self.pages.len() as u32
-    }
-
     /// Shows every named value of each pass to `observer`: block outputs, logits. For tests and for curiosity.
     pub fn observe(&mut self, observer: impl FnMut(&str, &[f32]) + 'static) {
         self.observer = Some(Box::new(observer));
@@ -288,7 +290,7 @@ impl Session {
     /// Begins an answer. One that was in the making is dropped; resident pages stay.
     pub fn start(&mut self, request: Request) -> Result<()> {
         self.cancel();
-        let allowed = request.allowed(&self.experts)?;
+        let biases = request.biases(&self.experts)?;
         let input_ids = request.check(&self.model.config, self.tokenizer.as_ref())?;
         let config = &self.model.config;
         let reading = EncoderWorkspace::alloc(self.devices.of(Part::Encoder), config, &input_ids);
@@ -301,14 +303,17 @@ impl Session {
 
         let mut recording = Recording::default();
         let (control, tokens) = (reading.activations.control, input_ids.len());
-        let mut routes = self.routes(Part::Encoder, &request, &allowed, control, tokens, 1);
+        let mut routes = self.routes(Part::Encoder, &request, &biases, control, tokens, 1);
         self.model.encoder.record(&mut recording, &self.model.config, &reading, &mut routes);
         let encoder = (self.devices.of(Part::Encoder).prepare(recording), routes);
 
         let mut recording = Recording::default();
         let steps = self.devices.of(Part::Decoder).steps_per_look();
         let control = writing.activations.control;
-        let mut routes = self.routes(Part::Decoder, &request, &allowed, control, 1, steps);
+        let mut routes = self.routes(Part::Decoder, &request, &biases, control, 1, steps);
+        if request.on_miss == OnMiss::Skip {
+            (0..self.page_count()).for_each(|page| self.waive_page(page));
+        }
         let (config, rules) = (&self.model.config, &request.sampling);
         self.model.decoder.record_step(&mut recording, config, &writing, &mut routes, rules);
         let decoder = (self.devices.of(Part::Decoder).prepare(recording), routes);
@@ -316,7 +321,7 @@ impl Session {
         self.generation = Some(Generation {
             input_ids,
             output_ids: Vec::new(),
-            allowed,
+            biases,
             reading,
             writing,
             encoder,
@@ -330,6 +335,8 @@ impl Session {
             stop: StopFilter::new(request.stop.clone()),
             text: String::new(),
             finish: None,
+            wishes: Wishes::of(self.pages.len()),
+            scoring: None,
             work: Work::default(),
             request,
         });
@@ -352,7 +359,8 @@ impl Session {
     /// the model computes NaN or infinity; those of [`Device::read_bytes`]. After an error the answer is dropped and
     /// the session is ready to start anew.
     pub async fn next_step(&mut self) -> Result<Step> {
-        let Some(mut generation) = self.generation.take() else {
+        let generation = self.generation.take_if(|generation| generation.scoring.is_none());
+        let Some(mut generation) = generation else {
             return Err(Error::new(ErrorCode::InvalidState, "step", "no answer was started", "start first"));
         };
         let step = self.advance(&mut generation).await;
@@ -387,10 +395,10 @@ impl Session {
 
     /// Runs the encoder and returns the pages that it wanted and that are absent.
     async fn encode(&mut self, generation: &mut Generation) -> Result<Vec<u32>> {
-        let Generation { reading, writing, encoder: (plan, routes), .. } = generation;
-        generation.work.passes += 1;
+        let Generation { reading, writing, encoder: (plan, routes), wishes, work, .. } = generation;
+        work.passes += 1;
         let control = Control { token: self.model.config.decoder_start_token_id, ..Control::default() };
-        self.reset(Part::Encoder, &routes.flags, &generation.allowed);
+        self.reset(Part::Encoder, &routes.flags, &generation.biases);
         self.set(Part::Encoder, &reading.activations.control, control);
         self.run(Part::Encoder, plan, 1).await?;
         let mut tensors = vec![routes.flags.tensor, traced(routes)];
@@ -399,7 +407,7 @@ impl Session {
             tensors.push(reading.cross);
         }
         let read = self.devices.of(Part::Encoder).read_words(&tensors).await?;
-        let missing = self.harvest(Part::Encoder, routes, &read[0], control)?;
+        let missing = self.harvest(Part::Encoder, routes, wishes, work, &read[0], control)?;
         if missing.is_empty() {
             generation.encoder_routing = self.routed_tokens(routes, &read[1], 0, 0);
             if is_split {
@@ -412,7 +420,7 @@ impl Session {
     /// Runs decoder steps, puts the tokens they produce behind those `ahead`, and returns the pages that the last of
     /// them wanted and that are absent.
     async fn decode(&mut self, generation: &mut Generation) -> Result<Vec<u32>> {
-        let Generation { writing, decoder: (plan, routes), produced, .. } = generation;
+        let Generation { writing, decoder: (plan, routes), produced, wishes, work, .. } = generation;
         let first = *produced;
         let token = match generation.output_ids.last() {
             Some(last) => *last,
@@ -420,7 +428,7 @@ impl Session {
         };
         let steps = if self.observer.is_some() { 1 } else { generation.steps };
         let control = Control { position: first as u32, first: first as u32, token, ..Control::default() };
-        self.reset(Part::Decoder, &routes.flags, &generation.allowed);
+        self.reset(Part::Decoder, &routes.flags, &generation.biases);
         self.set(Part::Decoder, &writing.activations.control, control);
         self.run(Part::Decoder, plan, steps).await?;
         let count = steps.min(writing.produced.len() - first);
@@ -435,7 +443,7 @@ impl Session {
             generation.ahead.push_back((*token, routing));
         }
         *produced += committed;
-        generation.work.passes += committed;
+        work.passes += committed;
         if control.halted == Control::NOT_FINITE {
             let place = format!("logits of output token {}", first + committed);
             let expected = "finite numbers: the weights, or an adapter's, are damaged or overflow";
@@ -443,10 +451,10 @@ impl Session {
         }
         // After a miss another is likely, and what runs behind it is for nothing.
         let missed = control.halted == Control::MISSED;
-        generation.work.passes += missed as usize;
+        work.passes += missed as usize;
         let most = self.devices.of(Part::Decoder).steps_per_look();
         generation.steps = if missed { 1 } else { (2 * steps).min(most) };
-        self.harvest(Part::Decoder, routes, flags, control)
+        self.harvest(Part::Decoder, routes, wishes, work, flags, control)
     }
 
     fn set(&mut self, part: Part, words: &Tensor, control: Control) {
@@ -469,18 +477,6 @@ impl Session {
         }
         device.run(plan, done..end, 1);
         Ok(())
-    }
-
-    /// From the flags of a run, the pages that its last step wanted and that are absent. `control` is what the run left.
-    fn harvest(&mut self, part: Part, routes: &Routes, flags: &[u32], control: Control) -> Result<Vec<u32>> {
-        let missed = flags[0] != 0;
-        // Where nothing was missed, all that the run wanted was resident at once; it only tells the pool what is in use.
-        let since = if missed { control.position } else { control.first };
-        let wanted = flags[1 + routes.flags.experts..].iter().enumerate();
-        let wanted: Vec<u32> =
-            wanted.filter(|(_, last)| **last > since).map(|(page, _)| page as u32).collect();
-        let index = self.devices.index(part);
-        self.pools[index].touch(&wanted)
     }
 
     /// Takes a token into the answer and returns the text that is certain with it.
@@ -506,32 +502,6 @@ impl Session {
         Ok(text)
     }
 
-    /// Hands over the bytes of a page, as they are in its adapter file. A page that is already resident is ignored.
-    ///
-    /// # Errors
-    /// [`ErrorCode::PageMismatch`] if they are not the bytes that the expert's description promises; nothing changes
-    /// then, and the right bytes can be provided after.
-    pub fn provide(&mut self, page: u32, bytes: &[u8]) -> Result<()> {
-        let Some((expert, description)) = self.page(page) else {
-            let problem = format!("there is no page {page}");
-            let expected = format!("one of the {} pages of the loaded experts", self.page_count());
-            return Err(Error::new(ErrorCode::PageMismatch, "provide", problem, expected));
-        };
-        let floats = description.decode(expert, bytes)?;
-        // The encoder's device needs the decoder's pages too, for the keys and values of cross-attention.
-        let for_encoder_alone = description.block.starts_with("encoder");
-        for (index, (device, pool)) in self.devices.iter_mut().zip(&mut self.pools).enumerate() {
-            if index == 0 || !for_encoder_alone {
-                pool.insert(device, page, &floats);
-            }
-        }
-        if let Some(generation) = &mut self.generation {
-            generation.work.pages_provided += 1;
-            generation.work.bytes_provided += bytes.len();
-        }
-        Ok(())
-    }
-
     /// Drops the answer in the making, if there is one. Resident pages stay.
     pub fn cancel(&mut self) {
         if let Some(generation) = self.generation.take() {
@@ -540,6 +510,9 @@ impl Session {
     }
 
     fn free(&mut self, generation: Generation) {
+        for (device, pool) in self.devices.iter_mut().zip(&mut self.pools) {
+            pool.waive_none(device);
+        }
         let Generation { reading, writing, encoder, decoder, .. } = generation;
         if self.devices.decoder.is_some() {
             self.devices.of(Part::Decoder).free(writing.cross.buffer);
@@ -549,13 +522,6 @@ impl Session {
         }
         for buffer in writing.buffers().chain(decoder.1.buffers()) {
             self.devices.of(Part::Decoder).free(buffer);
-        }
-    }
-
-    /// Drops all resident pages.
-    pub fn evict_all(&mut self) {
-        for (device, pool) in self.devices.iter_mut().zip(&mut self.pools) {
-            pool.clear(device);
         }
     }
 

@@ -1,8 +1,10 @@
 //! The engine as JavaScript sees it. The only file that knows wasm-bindgen; the worker is its only caller.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use js_sys::{Function, Object, Reflect, Uint8Array};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use web_sys::Performance;
@@ -12,8 +14,9 @@ use crate::catalog::{Catalog, ExpertRecord};
 use crate::device::{Device, Devices};
 use crate::device_choice::{self, ChosenDevices, DeviceChoice};
 use crate::error::{Error, ErrorCode};
+use crate::kernels::route::Thresholds;
 use crate::sampling::Sampling;
-use crate::session::{Request, RoutedToken, Session, Step, Strategy};
+use crate::session::{OnMiss, Request, RoutedToken, ScoreStep, Session, Step, Strategy};
 
 /// A result whose error is an object with `code`, `place`, `problem`, `expected` and `message`.
 type Result<T> = std::result::Result<T, JsValue>;
@@ -80,6 +83,10 @@ struct RequestOptions {
     strategy: String,
     include: Vec<String>,
     exclude: Vec<String>,
+    bias: BTreeMap<String, f32>,
+    min_weight: f32,
+    min_share: f32,
+    on_miss: String,
     temperature: f32,
     sampling_top_k: usize,
     top_p: f32,
@@ -101,6 +108,10 @@ impl Default for RequestOptions {
             strategy: "phatgoose".to_owned(),
             include: Vec::new(),
             exclude: Vec::new(),
+            bias: BTreeMap::new(),
+            min_weight: 0.0,
+            min_share: 0.0,
+            on_miss: "wait".to_owned(),
             temperature,
             sampling_top_k,
             top_p,
@@ -120,6 +131,9 @@ enum StepInfo<'a> {
         text: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         routing: Option<&'a [RoutedToken]>,
+        /// What the steps did without so far, each page once.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<PageInfo<'a>>,
     },
     Missing {
         pages: Vec<PageInfo<'a>>,
@@ -132,9 +146,29 @@ enum StepInfo<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         encoder_routing: Option<&'a [RoutedToken]>,
         passes: usize,
+        pages_wanted: usize,
+        bytes_wanted: usize,
+        pages_skipped: usize,
         pages_provided: usize,
         bytes_provided: usize,
     },
+}
+
+/// An answer to be scored.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Choice {
+    Text(String),
+    Ids(Vec<u32>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
+enum ScoreInfo<'a> {
+    Token,
+    Missing { pages: Vec<PageInfo<'a>> },
+    Scored { ids: Vec<u32>, log_likelihoods: Vec<f64> },
+    Done { passes: usize },
 }
 
 #[derive(Serialize)]
@@ -276,16 +310,39 @@ impl Engine {
 
     /// Begins an answer; one that was in the making is dropped.
     pub fn start(&mut self, request: JsValue) -> Result<()> {
-        let options: RequestOptions = serde_wasm_bindgen::from_value(request).map_err(|error| {
-            thrown(Error::new(
-                ErrorCode::InvalidOption,
-                "request",
-                error.to_string(),
-                "the documented options",
-            ))
-        })?;
+        let options: RequestOptions = from_js("request", request)?;
         let request = options.request().map_err(thrown)?;
         self.session_mut()?.start(request).map_err(thrown)
+    }
+
+    /// Begins to score the choices, each a text or a list of token ids.
+    #[wasm_bindgen(js_name = startScoring)]
+    pub fn start_scoring(&mut self, request: JsValue, choices: JsValue) -> Result<()> {
+        let options: RequestOptions = from_js("request", request)?;
+        let choices: Vec<Choice> = from_js("choices", choices)?;
+        let request = options.request().map_err(thrown)?;
+        let session = self.session_mut()?;
+        let ids = choices.into_iter().map(|choice| match choice {
+            Choice::Text(text) => session.choice_ids(&text),
+            Choice::Ids(ids) => Ok(ids),
+        });
+        let ids = ids.collect::<crate::Result<_>>().map_err(thrown)?;
+        session.start_scoring(request, ids).map_err(thrown)
+    }
+
+    /// Goes on with the scoring by one token: `{ kind: "token" | "missing" | "scored" | "done", … }`.
+    #[wasm_bindgen(js_name = nextScore)]
+    pub async fn next_score(&mut self) -> Result<JsValue> {
+        let step = self.session_mut()?.next_score().await.map_err(thrown)?;
+        let session = self.session()?;
+        to_js(&match step {
+            ScoreStep::Token => ScoreInfo::Token,
+            ScoreStep::Missing(pages) => ScoreInfo::Missing { pages: describe_pages(session, &pages) },
+            ScoreStep::Scored(scored) => {
+                ScoreInfo::Scored { ids: scored.ids, log_likelihoods: scored.log_likelihoods }
+            }
+            ScoreStep::Done => ScoreInfo::Done { passes: session.work().passes },
+        })
     }
 
     /// Goes on by one token, on the CPU: `{ kind: "token" | "missing" | "done", … }`.
@@ -306,6 +363,11 @@ impl Engine {
         self.session_mut()?.provide(page, bytes).map_err(thrown)
     }
 
+    /// Goes on without a page that a step was missing, until the answer is complete.
+    pub fn waive(&mut self, page: u32) -> Result<()> {
+        self.session_mut()?.waive(page).map_err(thrown)
+    }
+
     /// Drops the answer in the making.
     pub fn cancel(&mut self) {
         if let Some(session) = &mut self.session {
@@ -315,28 +377,16 @@ impl Engine {
 }
 
 impl Engine {
-    fn describe(&self, step: Step) -> Result<JsValue> {
-        let session = self.session()?;
+    fn describe(&mut self, step: Step) -> Result<JsValue> {
+        let session = self.session_mut()?;
+        let skipped = session.take_skipped();
         match step {
             Step::Token(token) => {
                 let routing = (!token.routing.is_empty()).then_some(&token.routing[..]);
-                to_js(&StepInfo::Token { token_id: token.id, text: &token.text, routing })
+                let skipped = describe_pages(session, &skipped);
+                to_js(&StepInfo::Token { token_id: token.id, text: &token.text, routing, skipped })
             }
-            Step::Missing(pages) => {
-                let pages = pages.iter().filter_map(|number| {
-                    let (expert, page) = session.page(*number)?;
-                    Some(PageInfo {
-                        page: *number,
-                        expert,
-                        block: &page.block,
-                        url: &page.file,
-                        offset: page.range.start,
-                        bytes: page.byte_len(),
-                        sha256: page.sha256.map(|hash| crate::experts::hex(&hash)),
-                    })
-                });
-                to_js(&StepInfo::Missing { pages: pages.collect() })
-            }
+            Step::Missing(pages) => to_js(&StepInfo::Missing { pages: describe_pages(session, &pages) }),
             Step::Done(finish) => {
                 let work = session.work();
                 let routing = session.encoder_routing();
@@ -347,6 +397,9 @@ impl Engine {
                     output_ids: session.output_ids(),
                     encoder_routing: (!routing.is_empty()).then_some(routing),
                     passes: work.passes,
+                    pages_wanted: work.pages_wanted,
+                    bytes_wanted: work.bytes_wanted,
+                    pages_skipped: work.pages_skipped,
                     pages_provided: work.pages_provided,
                     bytes_provided: work.bytes_provided,
                 })
@@ -394,6 +447,9 @@ impl RequestOptions {
             strategy: Strategy::parse(&self.strategy)?,
             include: self.include,
             exclude: self.exclude,
+            bias: self.bias,
+            thresholds: Thresholds { weight: self.min_weight, share: self.min_share },
+            on_miss: OnMiss::parse(&self.on_miss)?,
             sampling: Sampling {
                 repetition_penalty: self.repetition_penalty,
                 temperature: self.temperature,
@@ -423,6 +479,23 @@ impl<'a> From<&'a ExpertRecord> for ExpertInfo<'a> {
     }
 }
 
+/// Where the bytes of pages are.
+fn describe_pages<'a>(session: &'a Session, pages: &[u32]) -> Vec<PageInfo<'a>> {
+    let describe = |number: &u32| {
+        let (expert, page) = session.page(*number)?;
+        Some(PageInfo {
+            page: *number,
+            expert,
+            block: &page.block,
+            url: &page.file,
+            offset: page.range.start,
+            bytes: page.byte_len(),
+            sha256: page.sha256.map(|hash| crate::experts::hex(&hash)),
+        })
+    };
+    pages.iter().filter_map(describe).collect()
+}
+
 /// Whether WebGPU may be asked for at all: wgpu panics where it may not.
 fn webgpu() -> crate::Result<()> {
     let global = js_sys::global();
@@ -448,6 +521,13 @@ fn milliseconds() -> f64 {
 fn to_js<T: Serialize>(value: &T) -> Result<JsValue> {
     let serializer = serde_wasm_bindgen::Serializer::json_compatible();
     value.serialize(&serializer).map_err(JsValue::from)
+}
+
+/// What JavaScript gave, if it is what it should be.
+fn from_js<T: DeserializeOwned>(place: &str, value: JsValue) -> Result<T> {
+    serde_wasm_bindgen::from_value(value).map_err(|error| {
+        thrown(Error::new(ErrorCode::InvalidOption, place, error.to_string(), "the documented options"))
+    })
 }
 
 fn no_base() -> JsValue {

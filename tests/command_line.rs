@@ -140,3 +140,27 @@ fn an_error_is_one_line_with_place_expectation_and_code_and_exit_status_1() {
         assert!(line.contains("; expected "), "{arguments:?}: {line}");
     }
 }
+
+#[test]
+fn score_ranks_choices_by_their_mean_and_prints_a_table_or_json() {
+    let case = Case::load("v11_gated");
+    let base = golden("v11_gated/base");
+    let input = ids(&case.input_ids);
+    let greedy = ids(&case.runs.iter().find(|run| run.top_k == 2).unwrap().output_ids);
+    let experts: Vec<String> = case.experts.iter().map(|path| golden(&format!("v11_gated/{path}"))).collect();
+    let mut arguments = vec!["score", "--base", &base, "--input-ids", &input, "--device", "cpu"];
+    arguments.extend(["--choice-ids", "9,8,7,6", "--choice-ids", &greedy, "--experts"]);
+    arguments.extend(experts.iter().map(String::as_str));
+    let Output { success, out: table, errors } = gander(&arguments);
+    assert!(success, "{errors}");
+    let likeliest: Vec<&str> = table.lines().filter(|line| line.starts_with('>')).collect();
+    assert!(likeliest.len() == 1 && likeliest[0].ends_with(&greedy), "{table}");
+    arguments.push("--json");
+    let report: Value = serde_json::from_str(&gander(&arguments).out).unwrap();
+    assert_eq!((&report["best"], &report["device"]), (&Value::from(1), &Value::from("cpu")));
+    let choice = &report["choices"][1];
+    let terms: Vec<f64> = serde_json::from_value(choice["log_likelihoods"].clone()).unwrap();
+    let sum: f64 = terms.iter().sum();
+    assert!((choice["log_likelihood"].as_f64().unwrap() - sum).abs() < 1e-12);
+    assert!((choice["per_token"].as_f64().unwrap() - sum / terms.len() as f64).abs() < 1e-12);
+}

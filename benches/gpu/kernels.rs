@@ -5,7 +5,7 @@ use std::time::Instant;
 use gander::device::Device;
 use gander::kernels::input::Input;
 use gander::kernels::linear::{self, Output};
-use gander::kernels::route::{self, Choices, Deltas, Entry, Flags};
+use gander::kernels::route::{self, Choices, Deltas, Entry, Flags, Thresholds};
 use gander::kernels::weight::Weight;
 use gander::kernels::{attention, attention_step, score};
 use gander::quant::{Matrix, Values};
@@ -135,7 +135,7 @@ fn routing(device: &mut Device, tokens: usize, experts: usize, sites: usize, d_i
     let mut words = vec![1u32];
     words.extend((0..factors).map(|_| (random.f32() - 0.5).to_bits()));
     let pool = device.upload(1, words.len(), DType::U32, &words);
-    let mut flags = vec![1u32; 1 + experts];
+    let mut flags = vec![0u32; 1 + experts];
     flags.extend([0, 0]);
     flags[0] = 0;
     let flags = Flags { tensor: device.upload(1, flags.len(), DType::U32, &flags), experts };
@@ -149,7 +149,18 @@ fn routing(device: &mut Device, tokens: usize, experts: usize, sites: usize, d_i
     if scored {
         score::record(&mut recording, control, input, &router.gates, flags, deltas);
     }
-    route::record(&mut recording, control, input, &router.gates, pool, flags, choices, deltas, scored);
+    route::record(
+        &mut recording,
+        control,
+        input,
+        &router.gates,
+        pool,
+        flags,
+        choices,
+        Thresholds::default(),
+        deltas,
+        scored,
+    );
     let multiplications = (tokens * sites * d_in * (experts + TOP_K * RANK)) as f64;
     Case { name: format!("route {sites} × {experts} experts, {d_in}"), recording, multiplications }
 }

@@ -3,6 +3,9 @@
 
 const LAYER_NORM_EPSILON = 1e-5;
 
+/// Its place in the pool, for a page that the answer does without.
+const WAIVED = ABSENT - 1u;
+
 /// The words of an entry of the table.
 const ENTRY_WORDS = 6u;
 const EXPERT = 0u;

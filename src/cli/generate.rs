@@ -1,50 +1,26 @@
 //! `gander generate`: an answer, and on request everything that led to it.
 
-use std::io::Write;
-use std::path::PathBuf;
-
-use clap::{Args, ValueEnum};
-use gander::device_choice::DeviceChoice;
+use clap::Args;
+use gander::Result;
 use gander::sampling::Sampling;
-use gander::session::{Request, RoutedToken, Session, Step, Strategy, Work};
-use gander::{Error, ErrorCode, Result};
+use gander::session::{Request, RoutedToken, Session, Step, Work};
 use serde::Serialize;
 
-use super::host;
+use super::model::{Input, Model, Routing};
+use super::{host, show};
 
 /// Arguments of `gander generate`.
 #[derive(Debug, Args)]
 pub struct Generate {
-    /// The base: a Hugging Face folder or a GGUF file
-    #[arg(long, value_name = "PATH")]
-    base: PathBuf,
-    /// Catalogues and PEFT folders
-    #[arg(long, value_name = "CATALOG|EXPERT_DIR", num_args = 1..)]
-    experts: Vec<PathBuf>,
-    /// The input
-    #[arg(long, required_unless_present = "input_ids", conflicts_with = "input_ids")]
-    text: Option<String>,
-    /// The input as token ids, taken as they are
-    #[arg(long, value_name = "5,9,1", value_delimiter = ',', num_args = 0..)]
-    input_ids: Option<Vec<u32>>,
+    #[command(flatten)]
+    model: Model,
+    #[command(flatten)]
+    input: Input,
+    #[command(flatten)]
+    routing: Routing,
     /// Most tokens to produce
     #[arg(long, value_name = "N", default_value_t = Request::default().max_new_tokens)]
     max_new_tokens: usize,
-    /// Experts for each token and layer [default: what the catalogue says, or 2]
-    #[arg(long, value_name = "K")]
-    top_k: Option<usize>,
-    /// What computes
-    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
-    device: DeviceName,
-    /// How experts are chosen: phatgoose, or none for the base alone
-    #[arg(long, default_value = "phatgoose")]
-    strategy: String,
-    /// Only these experts
-    #[arg(long, value_name = "ID", num_args = 1..)]
-    include: Vec<String>,
-    /// Not these experts
-    #[arg(long, value_name = "ID", num_args = 1..)]
-    exclude: Vec<String>,
     /// Randomness of the choice of tokens; 0 takes the most likely
     #[arg(long, default_value_t = Sampling::default().temperature)]
     temperature: f32,
@@ -74,28 +50,6 @@ pub struct Generate {
     trace: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum DeviceName {
-    /// For each part of the model the faster of the CPU and a real GPU
-    Auto,
-    Cpu,
-    Gpu,
-    /// The encoder on a GPU, the decoder on the CPU
-    #[value(name = "gpu+cpu")]
-    Split,
-}
-
-impl From<DeviceName> for DeviceChoice {
-    fn from(name: DeviceName) -> Self {
-        match name {
-            DeviceName::Auto => DeviceChoice::Auto,
-            DeviceName::Cpu => DeviceChoice::Cpu,
-            DeviceName::Gpu => DeviceChoice::Gpu,
-            DeviceName::Split => DeviceChoice::Split,
-        }
-    }
-}
-
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
@@ -117,11 +71,13 @@ struct Pages {
     count: usize,
     bytes: usize,
     passes: usize,
+    wanted: usize,
+    skipped: usize,
 }
 
 /// Runs the command.
 pub fn run(arguments: &Generate) -> Result<()> {
-    let (mut session, reason) = host::open(arguments.device.into(), &arguments.base, &arguments.experts)?;
+    let (mut session, reason) = arguments.model.open()?;
     session.start(arguments.request()?)?;
     let mut first_logits = None;
     let mut routing: Vec<RoutedToken> = Vec::new();
@@ -142,7 +98,8 @@ pub fn run(arguments: &Generate) -> Result<()> {
         }
     };
     if arguments.json {
-        let Work { passes, pages_provided: count, bytes_provided: bytes } = session.work();
+        let Work { passes, pages_provided: count, bytes_provided: bytes, .. } = session.work();
+        let Work { pages_wanted: wanted, pages_skipped: skipped, .. } = session.work();
         let report = Report {
             input_ids: session.input_ids(),
             output_ids: session.output_ids(),
@@ -150,7 +107,7 @@ pub fn run(arguments: &Generate) -> Result<()> {
             finish: finish.as_str(),
             device: session.devices().name(),
             device_reason: &reason,
-            pages: Pages { count, bytes, passes },
+            pages: Pages { count, bytes, passes, wanted, skipped },
             first_logits,
             routing: arguments.trace.then_some(&routing),
         };
@@ -171,23 +128,10 @@ fn plain_end(session: &Session) -> String {
     }
 }
 
-fn show(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| Error::new(ErrorCode::Io, "standard output", error.to_string(), "room to write"))
-}
-
 impl Generate {
     fn request(&self) -> Result<Request> {
         Ok(Request {
-            text: self.text.clone(),
-            input_ids: self.input_ids.clone(),
             max_new_tokens: self.max_new_tokens,
-            top_k: self.top_k,
-            strategy: Strategy::parse(&self.strategy)?,
-            include: self.include.clone(),
-            exclude: self.exclude.clone(),
             sampling: Sampling {
                 repetition_penalty: self.repetition_penalty,
                 temperature: self.temperature,
@@ -197,6 +141,7 @@ impl Generate {
             },
             stop: self.stop.clone(),
             trace: self.trace,
+            ..self.routing.request(&self.input)?
         })
     }
 }

@@ -43,15 +43,24 @@ pub fn open(choice: DeviceChoice, base: &Path, experts: &[impl AsRef<Path>]) -> 
 pub fn step(session: &mut Session) -> Result<Step> {
     loop {
         match session.step()? {
-            Step::Missing(pages) => {
-                for page in pages {
-                    let bytes = read_page(session, page)?;
-                    session.provide(page, &bytes)?;
-                }
+            Step::Missing(pages) => provide(session, &pages)?,
+            step => {
+                // What the step did without comes behind it.
+                let skipped = session.take_skipped();
+                provide(session, &skipped)?;
+                return Ok(step);
             }
-            step => return Ok(step),
         }
     }
+}
+
+/// Reads pages from their files.
+pub fn provide(session: &mut Session, pages: &[u32]) -> Result<()> {
+    for page in pages {
+        let bytes = read_page(session, *page)?;
+        session.provide(*page, &bytes)?;
+    }
+    Ok(())
 }
 
 /// An expert from a PEFT folder, named after it.

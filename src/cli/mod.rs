@@ -3,13 +3,16 @@
 mod catalog;
 mod generate;
 mod host;
+mod model;
 mod output;
 mod quantize;
+mod score;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gander::Result;
+use gander::{Error, ErrorCode, Result};
 
 /// PHATGOOSE routing among LoRA experts over a quantised small T5.
 #[derive(Debug, Parser)]
@@ -23,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Answer a line of text with a base and its experts
     Generate(Box<generate::Generate>),
+    /// Tell how likely each of some given answers is
+    Score(Box<score::Score>),
     /// Publish experts as a catalogue, change it, check it
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
@@ -44,7 +49,16 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Score(arguments) => score::run(&arguments),
         Command::Catalog(command) => catalog::run(&command),
         Command::Quantize(arguments) => quantize::run(&arguments),
     }
+}
+
+/// Puts text on standard output at once.
+fn show(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::new(ErrorCode::Io, "standard output", error.to_string(), "room to write"))
 }

@@ -22,6 +22,9 @@ pub mod weight;
 /// In a table of indices: there is none. No expert in this slot, no memory behind this page.
 pub const ABSENT: u32 = u32::MAX;
 
+/// In a pool's table of pages: absent, and to be done without. It adds nothing, and no step waits for it.
+pub const WAIVED: u32 = ABSENT - 1;
+
 /// `a · b`, in sixteen sums side by side so that the compiler can use vector registers. The order of the additions
 /// depends on the length alone, never on what else is computed.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {

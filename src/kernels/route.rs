@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::input::{self, Input};
 use crate::kernels::score::{GateRows, LOWEST};
-use crate::kernels::{ABSENT, dot, softmax};
+use crate::kernels::{ABSENT, WAIVED, dot};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::tensor::{DType, Tensor};
 
@@ -68,14 +68,26 @@ pub struct Gates {
     pub max_rank: usize,
 }
 
-/// Where routing notes what it needs, a (1, 1 + experts + pages) tensor of `u32`: whether a page was missed; for each
-/// expert, whether it may be chosen; for each page, one more than the last position that wanted it.
+/// What routing is told and where it notes what it needs, a (1, 1 + experts + pages) tensor of `u32`: whether a page was
+/// missed; for each expert, the bits of the float that is added to its scores, or [`LOWEST`] if it may not be chosen; for
+/// each page, one more than the last position that wanted it.
 #[derive(Debug, Clone, Copy)]
 pub struct Flags {
     /// The words.
     pub tensor: Tensor,
     /// Number of experts.
     pub experts: usize,
+}
+
+/// Which choices are too weak to be worth their pages. With zeros every choice stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Thresholds {
+    /// The least weight of an expert beside the best: those below it are dropped, and the weights of the others, again
+    /// summing to 1, take their share.
+    pub weight: f32,
+    /// The least share that the k experts together have of a softmax over all experts of the layer. A token whose gates
+    /// are less decisive is left to the base alone.
+    pub share: f32,
 }
 
 /// Where the choices of the layers go, for those who look: k experts (rows of the site's gates, best first, [`ABSENT`]
@@ -142,6 +154,8 @@ struct Params {
     rows_per_step: u32,
     /// Whether `score` ran before; else the scores are computed here.
     scored: u32,
+    least_weight: f32,
+    least_share: f32,
 }
 
 /// Tokens that one workgroup routes, where they are scored.
@@ -149,12 +163,14 @@ const TOKENS: usize = 8;
 
 /// Appends the routing of every token on every site.
 ///
-/// `score_z = LN(u) · LN(v_z) / sqrt(d)`, then the k best, then a softmax over those k. Equal scores: the lower index
-/// wins. LN has no affine part, its variance is biased, its epsilon [`LAYER_NORM_EPSILON`].
+/// `score_z = LN(u) · LN(v_z) / sqrt(d)` and the expert's bias, which is 0 unless somebody sets one; then the k best, then
+/// a softmax over those k. Equal scores: the lower index wins. LN has no affine part, its variance is biased, its epsilon
+/// [`LAYER_NORM_EPSILON`].
 ///
 /// * `input`: u (tokens, d_in), the layers' own input
 /// * `scored`: whether [`score`](crate::kernels::score::record) did the first half, which is quicker for many tokens
-/// * `pool`: (1, words) of `u32`: where each page begins in it, or [`ABSENT`]; then the LoRA factors of resident pages
+/// * `pool`: (1, words) of `u32`: where each page begins in it, or [`ABSENT`], or [`WAIVED`]; then the LoRA factors of
+///   resident pages
 ///
 /// Source: PHATGOOSE (Muqeeth et al., ICML 2024), section 3; `Router._forward` of r-three/phatgoose. That code takes
 /// the softmax over all experts and renormalises the k best with 1e-6 added to their sum, which is the same within
@@ -168,6 +184,7 @@ pub fn record(
     pool: Tensor,
     flags: Flags,
     choices: Choices,
+    thresholds: Thresholds,
     deltas: Deltas,
     scored: bool,
 ) {
@@ -185,6 +202,8 @@ pub fn record(
         first_row: choices.first_row as u32,
         rows_per_step: choices.rows_per_step as u32,
         scored: scored as u32,
+        least_weight: thresholds.weight,
+        least_share: thresholds.share,
     };
     let tensors =
         [control, x, norm, gates.vectors, gates.table, pool, flags.tensor, choices.tensor, deltas.tensor];
@@ -206,7 +225,8 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     let words = pool.as_slice::<u32>();
     let floats = pool.as_slice::<f32>();
     let (marks, wanted) = flags.as_mut_slice::<u32>().split_at_mut(1 + experts);
-    let (missed, allowed) = marks.split_first_mut().expect("the flags begin with one word");
+    let (missed, biases) = marks.split_first_mut().expect("the flags begin with one word");
+    let biases: &[f32] = bytemuck::cast_slice(biases);
     let step = (control.position - control.first) * params.rows_per_step;
     let first_row = (params.first_row + step) as usize;
     let choices = choices.as_mut_slice::<u32>();
@@ -218,7 +238,7 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
         let deltas = &mut deltas[token * sites * site_words..][..sites * site_words];
         if params.scored == 0 {
             let scores = deltas.chunks_exact_mut(site_words).map(|site| &mut site[k * slot_words..]);
-            gates.score(u, allowed, scores);
+            gates.score(u, biases, scores);
         }
         for (site, delta) in deltas.chunks_exact_mut(site_words).enumerate() {
             let (first, count) = gates.range(site);
@@ -228,11 +248,7 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
             ranking.extend((0..).zip(scores).filter(|(_, score)| *score != LOWEST));
             // Stable, so that equal scores stay in the order of the experts. total_cmp, so that NaN panics nowhere.
             ranking.sort_by(|a, b| b.1.total_cmp(&a.1));
-            let chosen = &ranking[..ranking.len().min(k)];
-            for (weight, (_, score)) in weights.iter_mut().zip(chosen) {
-                *weight = *score;
-            }
-            softmax(&mut weights[..chosen.len()]);
+            let chosen = &ranking[..weigh(params, &ranking, &mut weights)];
 
             let row = first_row + site * tokens + token;
             let (chosen_rows, chosen_weights) = choices[row * 2 * k..][..2 * k].split_at_mut(k);
@@ -245,8 +261,8 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
                 (chosen_rows[slot], chosen_weights[slot]) = (*row, weights[slot].to_bits());
                 wanted[entry.page as usize] = control.position + 1;
                 let page = words[entry.page as usize];
-                if page == ABSENT {
-                    *missed = 1;
+                if page >= WAIVED {
+                    *missed |= (page == ABSENT) as u32;
                     continue;
                 }
                 head.copy_from_slice(&[page + entry.b, entry.rank]);
@@ -257,6 +273,30 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
             }
         }
     }
+}
+
+/// The weights of the best of `ranking`, and how many of them stand.
+fn weigh(params: &Params, ranking: &[(u32, f32)], weights: &mut [f32]) -> usize {
+    let Some((_, highest)) = ranking.first() else { return 0 };
+    let exponential = |(_, score): &(u32, f32)| (score - highest).exp();
+    for (weight, choice) in weights.iter_mut().zip(ranking) {
+        *weight = exponential(choice);
+    }
+    let chosen = ranking.len().min(weights.len());
+    let total: f32 = weights[..chosen].iter().sum();
+    if params.least_share > 0.0 {
+        let all: f32 = ranking.iter().map(exponential).sum();
+        if total < params.least_share * all {
+            return 0;
+        }
+    }
+    let stands = |weight: &f32| *weight >= params.least_weight * total;
+    let standing = 1 + weights[1..chosen].iter().take_while(|weight| stands(weight)).count();
+    let kept: f32 = weights[..standing].iter().sum();
+    for weight in &mut weights[..standing] {
+        *weight /= kept;
+    }
+    standing
 }
 
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {

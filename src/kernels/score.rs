@@ -10,7 +10,7 @@ use crate::kernels::route::{Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::tensor::Tensor;
 
-/// `score_z = LN(u) · LN(v_z) / sqrt(d)` for every gate, into the scratch behind the slots of [`Deltas`].
+/// `score_z = LN(u) · LN(v_z) / sqrt(d) + bias_z` for every gate, into the scratch behind the slots of [`Deltas`].
 pub static KERNEL: Kernel = Kernel {
     name: "score",
     access: &[
@@ -26,8 +26,8 @@ pub static KERNEL: Kernel = Kernel {
     gpu,
 };
 
-/// The score of an expert that is not allowed: below every other.
-pub(crate) const LOWEST: f32 = -3.4e38;
+/// The score, and in a table of biases the bias, of an expert that may not be chosen: below every other.
+pub const LOWEST: f32 = -3.4e38;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -72,7 +72,11 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
         u.chunks_exact(u.len() / x.rows).zip(deltas.as_mut_slice::<u32>().chunks_exact_mut(token_words));
     for (u, deltas) in tokens {
         let sites = deltas.chunks_exact_mut(params.site_words as usize);
-        gates.score(u, &flags.as_slice()[1..], sites.map(|site| &mut site[params.slots_words as usize..]));
+        gates.score(
+            u,
+            &flags.as_slice::<f32>()[1..],
+            sites.map(|site| &mut site[params.slots_words as usize..]),
+        );
     }
 }
 
@@ -98,8 +102,8 @@ impl<'a> GateRows<'a> {
         (self.ranges[2 * site] as usize, self.ranges[2 * site + 1] as usize)
     }
 
-    /// The scores of one token on every site, as the bits of floats. `allowed`: by expert.
-    pub fn score<'s>(&self, u: &[f32], allowed: &[u32], sites: impl Iterator<Item = &'s mut [u32]>) {
+    /// The scores of one token on every site, as the bits of floats. `biases`: by expert.
+    pub fn score<'s>(&self, u: &[f32], biases: &[f32], sites: impl Iterator<Item = &'s mut [u32]>) {
         let mean = u.iter().sum::<f32>() / u.len() as f32;
         let centred: Vec<f32> = u.iter().map(|u| u - mean).collect();
         let variance = dot(&centred, &centred) / u.len() as f32;
@@ -108,9 +112,8 @@ impl<'a> GateRows<'a> {
             let (first, count) = self.range(site);
             for (row, score) in (first..first + count).zip(scores) {
                 let gate = &self.vectors[row * self.stride..][..u.len()];
-                let is_allowed = allowed[self.entries[row].expert as usize] != 0;
-                // Plus zero, so that −0 and 0 are equal.
-                *score = if is_allowed { scale * dot(&centred, gate) + 0.0 } else { LOWEST }.to_bits();
+                let bias = biases[self.entries[row].expert as usize];
+                *score = if bias == LOWEST { LOWEST } else { scale * dot(&centred, gate) + bias }.to_bits();
             }
         }
     }

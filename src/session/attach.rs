@@ -7,6 +7,7 @@ use crate::device::{Device, Part};
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, Placement, name_apart};
 use crate::kernels::route::{Entry, Flags};
+use crate::kernels::score::LOWEST;
 use crate::router::{GatedEntry, RoutedLinears, Router, Routes};
 use crate::t5::T5;
 use crate::tensor::{DType, Tensor};
@@ -89,13 +90,13 @@ impl Session {
         &mut self,
         part: Part,
         request: &Request,
-        allowed: &[u32],
+        biases: &[f32],
         control: Tensor,
         tokens: usize,
         steps: usize,
     ) -> Routes {
         let top_k = request.top_k.unwrap_or(self.default_top_k).min(self.experts.len());
-        let enabled = request.strategy == Strategy::Phatgoose && allowed.contains(&1);
+        let enabled = request.strategy == Strategy::Phatgoose && biases.iter().any(|bias| *bias != LOWEST);
         let Size { all_sites, most_sites, delta_words } = match part {
             Part::Encoder => Size::of(self.model.encoder.linears(), top_k),
             Part::Decoder => Size::of(self.model.decoder.linears(), top_k),
@@ -111,10 +112,11 @@ impl Session {
         Routes {
             control,
             flags: Flags {
-                tensor: device.alloc(1, 1 + allowed.len() + self.pages.len(), DType::U32),
-                experts: allowed.len(),
+                tensor: device.alloc(1, 1 + biases.len() + self.pages.len(), DType::U32),
+                experts: biases.len(),
             },
             pool,
+            thresholds: request.thresholds,
             choices: device.alloc(rows, 2 * top_k, DType::U32),
             rows_per_step,
             deltas: device.alloc(tokens, delta_words, DType::U32),
@@ -125,10 +127,10 @@ impl Session {
         }
     }
 
-    /// Readies the flags for a run: the experts allowed, nothing missed, nothing wanted.
-    pub(super) fn reset(&mut self, part: Part, flags: &Flags, allowed: &[u32]) {
+    /// Readies the flags for a run: the experts' biases, nothing missed, nothing wanted.
+    pub(super) fn reset(&mut self, part: Part, flags: &Flags, biases: &[f32]) {
         let mut words = vec![0];
-        words.extend(allowed);
+        words.extend(biases.iter().map(|bias| bias.to_bits()));
         words.resize(flags.tensor.len(), 0);
         self.devices.of(part).write(&flags.tensor, &words);
     }

@@ -1,8 +1,12 @@
 //! What an answer is asked for.
 
+use std::collections::BTreeMap;
+
 use crate::config::Config;
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::Expert;
+use crate::kernels::route::Thresholds;
+use crate::kernels::score::LOWEST;
 use crate::sampling::Sampling;
 use crate::tokenizer::Tokenizer;
 
@@ -32,6 +36,30 @@ impl Strategy {
     }
 }
 
+/// What a step does about a page that the router chose and that is absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnMiss {
+    /// It waits for the page: the answer is the one that all pages resident give.
+    #[default]
+    Wait,
+    /// It goes on with what is resident: the expert adds nothing there. The answer depends on what came when.
+    Skip,
+}
+
+impl OnMiss {
+    /// The way of that name.
+    pub fn parse(name: &str) -> Result<OnMiss> {
+        match name {
+            "wait" => Ok(OnMiss::Wait),
+            "skip" => Ok(OnMiss::Skip),
+            _ => {
+                let problem = format!("{name:?} is nothing to do on a miss");
+                Err(Error::new(ErrorCode::InvalidOption, "on miss", problem, "wait or skip"))
+            }
+        }
+    }
+}
+
 /// One line of input and how to answer it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -49,6 +77,13 @@ pub struct Request {
     pub include: Vec<String>,
     /// Not these experts.
     pub exclude: Vec<String>,
+    /// What is added to an expert's scores, by id: above 0 it is chosen more often, below 0 less. Scores of a gate are
+    /// rarely beyond ±20.
+    pub bias: BTreeMap<String, f32>,
+    /// Which choices are too weak to be worth their pages. Default: none.
+    pub thresholds: Thresholds,
+    /// What happens where a chosen expert's page is absent.
+    pub on_miss: OnMiss,
     /// How tokens are drawn. Default greedy.
     pub sampling: Sampling,
     /// Strings that end the answer; they are not part of it.
@@ -67,6 +102,9 @@ impl Default for Request {
             strategy: Strategy::Phatgoose,
             include: Vec::new(),
             exclude: Vec::new(),
+            bias: BTreeMap::new(),
+            thresholds: Thresholds::default(),
+            on_miss: OnMiss::Wait,
             sampling: Sampling::default(),
             stop: Vec::new(),
             trace: false,
@@ -92,6 +130,12 @@ impl Request {
             return invalid("max new tokens", self.max_new_tokens.to_string(), &expected);
         }
         self.sampling.check()?;
+        let Thresholds { weight, share } = self.thresholds;
+        for (option, value) in [("least weight", weight), ("least share", share)] {
+            if !(0.0..=1.0).contains(&value) {
+                return invalid(option, value.to_string(), "0 to 1");
+            }
+        }
         if !self.stop.is_empty() {
             tokenizer.map_err(|error| error.clone().inside("stop strings"))?;
         }
@@ -143,9 +187,10 @@ impl Request {
         Ok(ids)
     }
 
-    /// By expert, 1 if it may be chosen, else 0.
-    pub(super) fn allowed(&self, experts: &[Expert]) -> Result<Vec<u32>> {
-        for (option, ids) in [("include", &self.include), ("exclude", &self.exclude)] {
+    /// By expert, what is added to its scores; [`LOWEST`] if it may not be chosen.
+    pub(super) fn biases(&self, experts: &[Expert]) -> Result<Vec<f32>> {
+        let biased: Vec<String> = self.bias.keys().cloned().collect();
+        for (option, ids) in [("include", &self.include), ("exclude", &self.exclude), ("bias", &biased)] {
             if let Some(id) = ids.iter().find(|id| !experts.iter().any(|expert| expert.is_called(id))) {
                 let known: Vec<&str> = experts.iter().map(|expert| expert.id.as_str()).collect();
                 let expected = format!("one of: {}", known.join(", "));
@@ -153,10 +198,17 @@ impl Request {
                 return Err(Error::new(ErrorCode::UnknownExpert, option, problem, expected));
             }
         }
+        if let Some((id, bias)) = self.bias.iter().find(|(_, bias)| !(-1e6..=1e6).contains(*bias)) {
+            let place = format!("bias of {id:?}");
+            return Err(Error::new(ErrorCode::InvalidOption, place, bias.to_string(), "-1e6 to 1e6"));
+        }
         let among = |ids: &[String], expert: &Expert| ids.iter().any(|id| expert.is_called(id));
-        let may = |expert: &Expert| {
-            (self.include.is_empty() || among(&self.include, expert)) && !among(&self.exclude, expert)
+        let bias = |expert: &Expert| {
+            if among(&self.exclude, expert) || !(self.include.is_empty() || among(&self.include, expert)) {
+                return LOWEST;
+            }
+            self.bias.iter().find(|(id, _)| expert.is_called(id)).map_or(0.0, |(_, bias)| *bias)
         };
-        Ok(experts.iter().map(|expert| may(expert) as u32).collect())
+        Ok(experts.iter().map(bias).collect())
     }
 }

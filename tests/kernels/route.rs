@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
-use gander::kernels::ABSENT;
-use gander::kernels::route::{self, Choices, Deltas, Entry, Flags};
-use gander::kernels::score;
+use gander::kernels::route::{self, Choices, Deltas, Entry, Flags, Thresholds};
+use gander::kernels::score::{self, LOWEST};
+use gander::kernels::{ABSENT, WAIVED};
 use gander::router::{GatedEntry, Router};
 
 use super::case::{Bench, Case, TOLERANCE, Word};
@@ -26,6 +26,11 @@ struct Shape {
     forbidden: u8,
     /// Of 256 pages, how many are absent.
     absent: u8,
+    /// Whether the absent pages are to be done without.
+    waived: bool,
+    /// The greatest bias.
+    bias: f32,
+    thresholds: Thresholds,
     gates: GateKind,
     /// Whether `score` goes before.
     scored: bool,
@@ -57,6 +62,9 @@ impl Shape {
             max_rank: 16,
             forbidden: 0,
             absent: 0,
+            waived: false,
+            bias: 0.0,
+            thresholds: Thresholds::default(),
             gates: GateKind::Random,
             scored: false,
             seed: 1,
@@ -115,6 +123,14 @@ pub fn cases() -> Vec<Case> {
             shapes.push(Shape { fill, form: Form::GatedGelu, ..Shape::new(5, 64, &[5, 9], 3) });
         }
     }
+    // Few experts and many, biased; pages that nobody waits for.
+    for (experts, top_k) in [(1, 1), (5, 2), (40, 3), (300, 8)] {
+        let shape = Shape { bias: 1.5, forbidden: 60, ..Shape::new(3, 96, &[experts, 4], top_k) };
+        shapes.push(Shape { absent: 128, waived: true, ..shape.clone() });
+        for (weight, share) in [(0.3, 0.0), (1.0, 0.0), (0.0, 0.5), (0.2, 0.3), (0.0, 1.5)] {
+            shapes.push(Shape { thresholds: Thresholds { weight, share }, absent: 60, ..shape.clone() });
+        }
+    }
     let mut cases: Vec<Case> = both(shapes).collect();
     for why in 1..=3 {
         let shape = Shape { absent: 128, ..Shape::new(2, 64, &[5, 9], 3) };
@@ -151,9 +167,11 @@ fn case(shape: Shape) -> Case {
         let mut sites: Vec<Vec<Expert>> =
             shape.sites.iter().map(|count| experts(&mut random, &shape, *count, expert_count)).collect();
         let pool = pages(&mut random, &shape, &mut sites, expert_count);
-        // Any number but 0 allows.
-        let allow = |expert| if happens(&mut random, shape.forbidden) { 0 } else { 1 + expert };
-        let allowed: Vec<u32> = (0..expert_count as u32).map(allow).collect();
+        let bias = |_| match happens(&mut random, shape.forbidden) {
+            true => LOWEST,
+            false => shape.bias * random.f32(),
+        };
+        let biases: Vec<f32> = (0..expert_count).map(bias).collect();
 
         let gated: Vec<Vec<GatedEntry>> =
             sites.iter().map(|site| site.iter().map(Expert::gated).collect()).collect();
@@ -173,7 +191,7 @@ fn case(shape: Shape) -> Case {
         let mut wanted = BTreeSet::new();
         for (token, u) in u.iter().enumerate() {
             for (index, site) in sites.iter().enumerate() {
-                let ranking = rank(u, site, &allowed, top_k);
+                let ranking = rank(u, site, &biases, top_k, shape.thresholds);
                 let row = &mut choices[(first_row + index * tokens + token) * 2 * top_k..];
                 let slots = &mut deltas[(token * sites.len() + index) * site_words..];
                 for slot in 0..top_k {
@@ -186,7 +204,7 @@ fn case(shape: Shape) -> Case {
                     row[top_k + slot] = Word::Near(choice.weight, choice.error);
                     wanted.insert(entry.page as usize);
                     let start = pool[entry.page as usize];
-                    if start == ABSENT {
+                    if start >= WAIVED {
                         continue;
                     }
                     slots[head] = Word::Bits(start + entry.b);
@@ -201,7 +219,7 @@ fn case(shape: Shape) -> Case {
             }
         }
         let mut flags: Vec<u32> = vec![0];
-        flags.extend(&allowed);
+        flags.extend(biases.iter().map(|bias| bias.to_bits()));
         flags.resize(1 + 2 * expert_count, 0);
         let mut marked = flags.clone();
         for page in wanted {
@@ -223,7 +241,8 @@ fn case(shape: Shape) -> Case {
         if shape.scored {
             score::record(recording, control, input, &gates, flags, deltas);
         }
-        route::record(recording, control, input, &gates, pool, flags, choices, deltas, shape.scored);
+        let (thresholds, scored) = (shape.thresholds, shape.scored);
+        route::record(recording, control, input, &gates, pool, flags, choices, thresholds, deltas, scored);
     })
 }
 
@@ -271,7 +290,7 @@ fn pages(random: &mut Rng, shape: &Shape, sites: &mut [Vec<Expert>], expert_coun
         expert.entry.b = page.len() as u32;
         page.push(f32::NAN.to_bits());
     }
-    let mut pool = vec![ABSENT; expert_count];
+    let mut pool = vec![if shape.waived { WAIVED } else { ABSENT }; expert_count];
     for (index, page) in pages.into_iter().enumerate() {
         if !happens(random, shape.absent) {
             pool[index] = pool.len() as u32;
@@ -290,8 +309,8 @@ struct Choice {
     error: f64,
 }
 
-/// The k experts of a site that fit u best, best first.
-fn rank(u: &[Term], site: &[Expert], allowed: &[u32], top_k: usize) -> Vec<Choice> {
+/// The k experts of a site that fit u best, best first, without those that are too weak.
+fn rank(u: &[Term], site: &[Expert], biases: &[f32], top_k: usize, thresholds: Thresholds) -> Vec<Choice> {
     let raw: Vec<f64> = u.iter().map(|u| u.value).collect();
     // Centring costs the rounding of one subtraction, much less than TOLERANCE of a long sum.
     let normal = layer_norm(&raw)
@@ -306,8 +325,9 @@ fn rank(u: &[Term], site: &[Expert], allowed: &[u32], top_k: usize) -> Vec<Choic
         Term { value: score.value / root, size: score.size / root }
     };
     let mut scores: Vec<(usize, Term)> = (site.iter().enumerate())
-        .filter(|(_, expert)| allowed[expert.entry.expert as usize] != 0)
-        .map(|(row, expert)| (row, score(expert)))
+        .map(|(row, expert)| (row, biases[expert.entry.expert as usize], score(expert)))
+        .filter(|(_, bias, _)| *bias != LOWEST)
+        .map(|(row, bias, Term { value, size })| (row, Term { value: value + f64::from(bias), size }))
         .collect();
     scores.sort_by(|(_, a), (_, b)| b.value.total_cmp(&a.value));
     for pair in scores.windows(2).take(top_k) {
@@ -318,14 +338,38 @@ fn rank(u: &[Term], site: &[Expert], allowed: &[u32], top_k: usize) -> Vec<Choic
             "scores {a:?} and {b:?} may change places: take another seed"
         );
     }
+    let Some((_, Term { value: highest, .. })) = scores.first().copied() else { return Vec::new() };
+    let sum =
+        |scores: &[(usize, Term)]| scores.iter().map(|(_, score)| (score.value - highest).exp()).sum::<f64>();
+    let all = sum(&scores);
     scores.truncate(top_k);
-    let total: f64 = scores.iter().map(|(_, score)| (score.value - scores[0].1.value).exp()).sum();
+    let chosen = sum(&scores);
+    let (weight, share) = (f64::from(thresholds.weight), f64::from(thresholds.share));
+    assert_is_clear(chosen / all, share);
+    if chosen / all < share {
+        return Vec::new();
+    }
+    let mut slot = 0;
+    scores.retain(|(_, score)| {
+        let own = (score.value - highest).exp() / chosen;
+        slot += 1;
+        slot == 1 || {
+            assert_is_clear(own, weight);
+            own >= weight
+        }
+    });
+    let total = sum(&scores);
     let error = scores.iter().map(|(_, score)| score.size).fold(1.0, f64::max) * 2.0 * TOLERANCE;
     let choice = |(row, score): &(usize, Term)| {
-        let weight = (score.value - scores[0].1.value).exp() / total;
+        let weight = (score.value - highest).exp() / total;
         Choice { row: *row, weight, error: weight * error }
     };
     scores.iter().map(choice).collect()
+}
+
+/// A share so close to its threshold that rounding decides would test nothing.
+fn assert_is_clear(share: f64, threshold: f64) {
+    assert!((share - threshold).abs() > 1e-4, "{share} and its threshold {threshold}: take another seed");
 }
 
 /// `(x − mean x) / sqrt(var x + 1e-5)`, each with the factor.

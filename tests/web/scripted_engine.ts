@@ -1,8 +1,15 @@
 // An engine that plays by the contract of src/web.rs without a model: it answers a line with itself in capitals, one
 // character a token. Letters are routed to the first expert, all else to the last; the first block's page serves both.
 
-import type { Engine, GatesSource, MissingPage, StartRequest, Step } from "../../www/src/engine.ts";
-import type { Base, DeviceName, Expert, LoadedDevice, RoutedChoice } from "../../www/src/types.ts";
+import type {
+  Engine,
+  GatesSource,
+  MissingPage,
+  ScoreStep,
+  StartRequest,
+  Step,
+} from "../../www/src/engine.ts";
+import type { Base, DeviceName, Expert, Input, LoadedDevice, RoutedChoice } from "../../www/src/types.ts";
 
 interface CatalogPage {
   block: string;
@@ -23,6 +30,12 @@ interface Running {
   passes: number;
   pagesProvided: number;
   bytesProvided: number;
+  wanted: Set<number>;
+  /** Pages that the answer does without, and those of them that a step wanted. */
+  waived: Set<number>;
+  skipped: Set<number>;
+  /** The answers to be scored, if that is what runs. */
+  choices: Input[] | undefined;
 }
 
 export class ScriptedEngine implements Engine {
@@ -104,7 +117,35 @@ export class ScriptedEngine implements Engine {
       passes: 0,
       pagesProvided: 0,
       bytesProvided: 0,
+      wanted: new Set(),
+      waived: new Set(request.onMiss === "skip" ? this.#pages().keys() : []),
+      skipped: new Set(),
+      choices: undefined,
     };
+  }
+
+  startScoring(request: StartRequest, choices: readonly Input[]): void {
+    if (choices.length === 0) throw plain("empty-input", "choices", "there are none", "at least one");
+    this.start(request);
+    if (this.#running) this.#running.choices = [...choices];
+  }
+
+  /** Every character is as likely as the number of the choice. */
+  async nextScore(): Promise<ScoreStep> {
+    const running = this.#running;
+    if (!running?.choices)
+      throw plain("invalid-state", "score", "nothing is scored", "startScoring before it");
+    running.passes++;
+    const missing = this.#missingFor(running.characters[0] ?? "");
+    if (missing.length > 0 && running.request.strategy !== "none") return { kind: "missing", pages: missing };
+    const choice = running.choices.shift();
+    if (choice === undefined) {
+      this.#running = undefined;
+      return { kind: "done", passes: running.passes };
+    }
+    running.position++;
+    const ids = typeof choice === "string" ? [...choice].map(codeOf) : [...choice];
+    return { kind: "scored", ids, logLikelihoods: ids.map(() => -running.position) };
   }
 
   async step(): Promise<Step> {
@@ -127,18 +168,31 @@ export class ScriptedEngine implements Engine {
         outputIds: characters.slice(0, limit).map(codeOf),
         ...(request.trace ? { encoderRouting: this.#route("encoder", 0, "A") } : {}),
         passes: running.passes,
+        pagesWanted: running.wanted.size,
+        bytesWanted: this.#pages().reduce(
+          (sum, page, index) => sum + (running.wanted.has(index) ? page.bytes : 0),
+          0,
+        ),
+        pagesSkipped: running.skipped.size,
         pagesProvided: running.pagesProvided,
         bytesProvided: running.bytesProvided,
       };
     }
     const character = characters[position] ?? "";
+    if (request.strategy !== "none")
+      for (const { page } of this.#wantedFor(character)) running.wanted.add(page);
     const missing = this.#missingFor(character);
     if (missing.length > 0 && request.strategy !== "none") return { kind: "missing", pages: missing };
     running.position++;
+    const skipped = this.#wantedFor(character).filter(
+      ({ page }) => running.waived.has(page) && !this.resident.has(page) && !running.skipped.has(page),
+    );
+    for (const { page } of skipped) running.skipped.add(page);
     return {
       kind: "token",
       tokenId: codeOf(character),
       text: character,
+      ...(skipped.length > 0 ? { skipped } : {}),
       ...(request.trace ? { routing: this.#route("decoder", position, character) } : {}),
     };
   }
@@ -152,6 +206,11 @@ export class ScriptedEngine implements Engine {
       this.#running.pagesProvided++;
       this.#running.bytesProvided += bytes.length;
     }
+  }
+
+  waive(page: number): void {
+    if (!this.#running) throw plain("invalid-state", "waive", "nothing runs", "start before it");
+    this.#running.waived.add(page);
   }
 
   cancel(): void {
@@ -179,11 +238,16 @@ export class ScriptedEngine implements Engine {
     );
   }
 
-  #missingFor(character: string): MissingPage[] {
+  #wantedFor(character: string): MissingPage[] {
     const experts = this.#choose(character);
     return this.#pages()
       .map((page, index) => ({ ...page, page: index }))
-      .filter((page) => experts.includes(page.expert) && !this.resident.has(page.page));
+      .filter((page) => experts.includes(page.expert));
+  }
+
+  #missingFor(character: string): MissingPage[] {
+    const waived = this.#running?.waived;
+    return this.#wantedFor(character).filter(({ page }) => !this.resident.has(page) && !waived?.has(page));
   }
 
   #choose(character: string): string[] {

@@ -6,6 +6,7 @@ import type {
   Expert,
   Finish,
   GenerateOptions,
+  Input,
   LoadedDevice,
   RoutedChoice,
 } from "./types.ts";
@@ -22,7 +23,7 @@ export interface GatesSource {
 export type StartRequest = { text?: string; inputIds?: readonly number[] } & EngineOptions;
 
 /** The options that reach the engine; the others are the host's. */
-export type EngineOptions = Omit<GenerateOptions, "signal" | "onProgress">;
+export type EngineOptions = Omit<GenerateOptions, "signal" | "onProgress" | "budget">;
 
 /** One expert's LoRA weights for one block: a byte range of a file. */
 export interface MissingPage {
@@ -38,7 +39,14 @@ export interface MissingPage {
 }
 
 export type Step =
-  | { kind: "token"; tokenId: number; text: string; routing?: RoutedChoice[] }
+  | {
+      kind: "token";
+      tokenId: number;
+      text: string;
+      routing?: RoutedChoice[];
+      /** Pages that steps did without so far, each told once. */
+      skipped?: MissingPage[];
+    }
   | { kind: "missing"; pages: MissingPage[] }
   | {
       kind: "done";
@@ -48,9 +56,19 @@ export type Step =
       outputIds: number[];
       encoderRouting?: RoutedChoice[];
       passes: number;
+      pagesWanted: number;
+      bytesWanted: number;
+      pagesSkipped: number;
       pagesProvided: number;
       bytesProvided: number;
     };
+
+/** One token of a scoring, a whole choice, or the end. */
+export type ScoreStep =
+  | { kind: "token" }
+  | { kind: "missing"; pages: MissingPage[] }
+  | { kind: "scored"; ids: number[]; logLikelihoods: number[] }
+  | { kind: "done"; passes: number };
 
 /** One object, one caller, no call while another runs. Methods throw plain data with a code, or trap on a bug. */
 export interface Engine {
@@ -67,7 +85,12 @@ export interface Engine {
   start(request: StartRequest): void;
   /** Computes the next token, or says what it lacks for it. Repeat it once everything was provided. */
   step(): Promise<Step>;
+  /** Begins to score the choices; `nextScore` goes on. */
+  startScoring(request: StartRequest, choices: readonly Input[]): void;
+  nextScore(): Promise<ScoreStep>;
   provide(page: number, bytes: Uint8Array): void;
+  /** Goes on without a missing page, until the answer is complete. */
+  waive(page: number): void;
   /** Forgets the running generation. */
   cancel(): void;
   free(): void;

@@ -5,14 +5,23 @@
 
 import { AdapterStore, type PageSource } from "./adapter_store.ts";
 import { fetchBase, giveBase } from "./base_files.ts";
+import { Purse } from "./budget.ts";
 import { fetchCatalog, resolveFileUrl } from "./catalog_files.ts";
-import type { Engine, EngineModule, MissingPage, Step } from "./engine.ts";
+import type { Engine, EngineModule, MissingPage, StartRequest, Step } from "./engine.ts";
 import { GanderError, type GanderErrorCode, throwIfAborted, toGanderError } from "./errors.ts";
-import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
+import type {
+  GenerateEvents,
+  GenerateRequest,
+  Host,
+  Loaded,
+  LoadRequest,
+  RunEvents,
+  ScoreRequest,
+} from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
 import { throttled } from "./throttle.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
-import type { Answer, OnProgress, RoutedChoice } from "./types.ts";
+import type { Answer, ChoiceScore, OnProgress, RoutedChoice, Scores } from "./types.ts";
 import { allOrFirstFailure, linked, yieldToEvents } from "./waiting.ts";
 
 /** What is wrong with a device, not with the request. */
@@ -33,6 +42,10 @@ export class EngineHost implements Host {
   readonly #disposal = new AbortController();
   #engine: Engine | undefined;
   #catalogUrl = "";
+  /** For all answers together. */
+  #purse = new Purse(undefined);
+  /** Pages that came behind the tokens of answers that do not wait, for the next step. */
+  #arrived: { page: number; bytes: Uint8Array }[] = [];
   /** Set once the engine broke a promise of its own; it cannot be trusted after that. */
   #broken: GanderError | undefined;
 
@@ -71,6 +84,7 @@ export class EngineHost implements Host {
       this.#store.keepsPages = device.name !== "cpu";
       this.#engine = engine;
       this.#catalogUrl = catalog?.url ?? "";
+      this.#purse = new Purse(request.budget);
       return { base: engine.baseInfo(), device, experts };
     } catch (cause) {
       const error = toGanderError(cause);
@@ -81,10 +95,17 @@ export class EngineHost implements Host {
   }
 
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+    return this.#inTurn("generate", signal, (stop) => this.#generate(request, events, stop));
+  }
+
+  score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores> {
+    return this.#inTurn("score", signal, (stop) => this.#score(request, events, stop));
+  }
+
+  #inTurn<T>(place: string, signal: AbortSignal, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
     const stop = linked(signal, this.#disposal.signal);
-    const run = () => this.#generate(request, events, stop.signal);
     return this.#queue
-      .run(run, "generate", stop.signal)
+      .run(() => work(stop.signal), place, stop.signal)
       .catch((error) => {
         throw this.#disposal.signal.aborted ? disposedError() : error;
       })
@@ -100,33 +121,67 @@ export class EngineHost implements Host {
   }
 
   async #generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
-    const engine = this.#usableEngine();
+    const engine = this.#usableEngine("generate");
     const meter = new Meter();
     const routing: RoutedChoice[] = [];
-    const { input, options } = request;
-    await this.#call(() =>
-      engine.start(typeof input === "string" ? { ...options, text: input } : { ...options, inputIds: input }),
-    );
-    try {
+    const purses = [this.#purse, new Purse(request.budget)];
+    await this.#call(() => engine.start(startRequest(request)));
+    return this.#untilDone(engine, events, async () => {
       for (;;) {
-        await yieldToEvents();
-        throwIfAborted("generate", signal);
+        await this.#betweenSteps("generate", engine, signal);
         const step = await this.#call(() => engine.step());
         switch (step.kind) {
           case "token": {
             meter.token();
             routing.push(...(step.routing ?? []));
-            const { kind: _, ...piece } = step;
+            const { kind: _, skipped, ...piece } = step;
+            if (skipped) this.#bringBehind(skipped, purses);
             events.onPiece(piece);
             break;
           }
           case "missing":
-            await this.#bring(step.pages, events.onProgress, signal, engine);
+            await this.#bringAffordable(step.pages, purses, events.onProgress, signal, engine);
             break;
           case "done":
-            return answerOf(step, routing, options.trace === true, meter);
+            return answerOf(step, routing, request.options.trace === true, meter);
         }
       }
+    });
+  }
+
+  async #score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores> {
+    const engine = this.#usableEngine("score");
+    const purses = [this.#purse, new Purse(request.budget)];
+    const choices: ChoiceScore[] = [];
+    await this.#call(() => engine.startScoring(startRequest(request), request.choices));
+    return this.#untilDone(engine, events, async () => {
+      for (;;) {
+        await this.#betweenSteps("score", engine, signal);
+        const step = await this.#call(() => engine.nextScore());
+        if (step.kind === "missing") {
+          await this.#bringAffordable(step.pages, purses, events.onProgress, signal, engine);
+        } else if (step.kind === "scored") {
+          choices.push(choiceScore(step));
+        } else if (step.kind === "done") {
+          return { best: likeliest(choices), choices };
+        }
+      }
+    });
+  }
+
+  /** Lets others have their turn, and the engine what came meanwhile. */
+  async #betweenSteps(place: string, engine: Engine, signal: AbortSignal): Promise<void> {
+    await yieldToEvents();
+    throwIfAborted(place, signal);
+    for (const { page, bytes } of this.#arrived.splice(0)) {
+      await this.#call(() => engine.provide(page, bytes));
+    }
+  }
+
+  /** Whatever ends the work early, the engine is ready for the next. */
+  async #untilDone<T>(engine: Engine, events: RunEvents, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
     } catch (error) {
       if (!this.#broken) await this.#call(() => engine.cancel());
       if (error instanceof GanderError && deviceFailures.has(error.code)) await this.#reopen(engine, events);
@@ -135,9 +190,33 @@ export class EngineHost implements Host {
   }
 
   /** The answer is lost with its device; the model is not. */
-  async #reopen(engine: Engine, events: GenerateEvents): Promise<void> {
+  async #reopen(engine: Engine, events: RunEvents): Promise<void> {
     await this.#call(() => engine.reopen());
     events.onDevice(engine.deviceInfo());
+  }
+
+  /** Fetches the pages that the purses pay for, and has the engine do without the others. */
+  async #bringAffordable(
+    pages: MissingPage[],
+    purses: Purse[],
+    onProgress: OnProgress,
+    signal: AbortSignal,
+    engine: Engine,
+  ): Promise<void> {
+    const affordable = takeAffordable(pages, purses);
+    const refused = pages.filter((page) => !affordable.includes(page));
+    for (const { page } of refused) await this.#call(() => engine.waive(page));
+    if (affordable.length > 0) await this.#bring(affordable, onProgress, signal, engine);
+  }
+
+  /** Fetches pages that nobody waits for, as far as the purses pay. One that does not come is asked for again some day. */
+  #bringBehind(pages: MissingPage[], purses: Purse[]): void {
+    for (const page of takeAffordable(pages, purses)) {
+      this.#store
+        .page(this.#sourceOf(page), this.#disposal.signal)
+        .then((bytes) => this.#arrived.push({ page: page.page, bytes }))
+        .catch(() => {});
+    }
   }
 
   /** Fetches pages in parallel and gives each to the engine as it comes. Nothing is still on its way afterwards. */
@@ -172,16 +251,11 @@ export class EngineHost implements Host {
     return { url: resolveFileUrl(url, this.#catalogUrl), offset, bytes, sha256 };
   }
 
-  #usableEngine(): Engine {
+  #usableEngine(place: string): Engine {
     if (this.#disposal.signal.aborted) throw disposedError();
     if (this.#broken) throw this.#broken;
     if (!this.#engine) {
-      throw new GanderError(
-        "invalid-state",
-        "generate",
-        "no base is loaded",
-        "load to have succeeded before",
-      );
+      throw new GanderError("invalid-state", place, "no base is loaded", "load to have succeeded before");
     }
     return this.#engine;
   }
@@ -196,6 +270,33 @@ export class EngineHost implements Host {
       throw error;
     }
   }
+}
+
+function startRequest({ input, options }: GenerateRequest): StartRequest {
+  return typeof input === "string" ? { ...options, text: input } : { ...options, inputIds: input };
+}
+
+function choiceScore({ ids, logLikelihoods }: { ids: number[]; logLikelihoods: number[] }): ChoiceScore {
+  const logLikelihood = logLikelihoods.reduce((sum, term) => sum + term, 0);
+  return { ids, logLikelihoods, logLikelihood, perToken: logLikelihood / ids.length };
+}
+
+/** The first of those with the highest mean. */
+function likeliest(choices: ChoiceScore[]): number {
+  const means = choices.map((choice) => choice.perToken);
+  return means.indexOf(Math.max(...means));
+}
+
+/** The pages that all purses pay for, those first whose expert is wanted in the most places. */
+function takeAffordable(pages: MissingPage[], purses: Purse[]): MissingPage[] {
+  const places = new Map<string, number>();
+  for (const { expert } of pages) places.set(expert, (places.get(expert) ?? 0) + 1);
+  const byPlaces = [...pages].sort((a, b) => (places.get(b.expert) ?? 0) - (places.get(a.expert) ?? 0));
+  return byPlaces.filter((page) => {
+    if (!purses.every((purse) => purse.affords(page))) return false;
+    for (const purse of purses) purse.pay(page);
+    return true;
+  });
 }
 
 function disposedError(): GanderError {
@@ -225,15 +326,18 @@ class Meter {
     this.#tokens++;
   }
 
-  stats(work: { passes: number; pagesProvided: number; bytesProvided: number }): Answer["stats"] {
+  stats(work: Extract<Step, { kind: "done" }>): Answer["stats"] {
     const milliseconds = performance.now() - this.#start;
     return {
       tokens: this.#tokens,
       milliseconds,
       firstTokenMilliseconds: this.#tokens > 0 ? this.#firstToken : milliseconds,
       passes: work.passes,
+      pagesWanted: work.pagesWanted,
+      bytesWanted: work.bytesWanted,
       pagesFetched: work.pagesProvided,
       bytesFetched: work.bytesProvided,
+      pagesSkipped: work.pagesSkipped,
     };
   }
 }

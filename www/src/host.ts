@@ -2,13 +2,25 @@
 // before a worker (`WorkerHost`) answer the same calls, so nothing above knows which of them it has.
 
 import type { EngineOptions } from "./engine.ts";
-import type { Answer, Base, DeviceName, Expert, Input, LoadedDevice, OnProgress, Piece } from "./types.ts";
+import type {
+  Answer,
+  Base,
+  Budget,
+  DeviceName,
+  Expert,
+  Input,
+  LoadedDevice,
+  OnProgress,
+  Piece,
+  Scores,
+} from "./types.ts";
 
 /** Everything here can be posted to a worker. */
 export interface LoadRequest {
   base: { url: string } | { gguf: Blob | ArrayBuffer; name: string };
   catalogUrl?: string;
   device: DeviceName;
+  budget?: Budget;
   wasmUrl?: string;
 }
 
@@ -22,18 +34,28 @@ export interface Loaded {
 export interface GenerateRequest {
   input: Input;
   options: EngineOptions;
+  budget?: Budget;
 }
 
-export interface GenerateEvents {
-  onPiece: (piece: Piece) => void;
+export interface ScoreRequest extends GenerateRequest {
+  choices: readonly Input[];
+}
+
+export interface RunEvents {
   onProgress: OnProgress;
   /** Another device took over. */
   onDevice: (device: LoadedDevice) => void;
+}
+
+export interface GenerateEvents extends RunEvents {
+  onPiece: (piece: Piece) => void;
 }
 
 export interface Host {
   load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded>;
   /** Calls queue and are answered in order. */
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer>;
+  /** Queues with the others. */
+  score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores>;
   dispose(): void;
 }

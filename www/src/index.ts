@@ -1,9 +1,10 @@
 // The public API. Runs on the page's main thread and computes nothing: the engine is in a worker.
 
+import { checkBudget } from "./budget.ts";
 import type { EngineOptions } from "./engine.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
-import type { Host, Loaded, LoadRequest } from "./host.ts";
+import type { GenerateRequest, Host, Loaded, LoadRequest, ScoreRequest } from "./host.ts";
 import type {
   Base,
   DeviceName,
@@ -13,6 +14,8 @@ import type {
   LoadedDevice,
   LoadOptions,
   Piece,
+  ScoreOptions,
+  Scores,
 } from "./types.ts";
 import { WorkerHost, type WorkerLike } from "./worker_host.ts";
 
@@ -27,6 +30,9 @@ export class Gander {
   readonly experts: readonly Expert[];
   readonly #host: Host;
   #device: LoadedDevice;
+  readonly #onDevice = (device: LoadedDevice): void => {
+    this.#device = device;
+  };
 
   private constructor(host: Host, loaded: Loaded) {
     this.#host = host;
@@ -63,15 +69,33 @@ export class Gander {
    * this call.
    */
   generate(input: Input, options: GenerateOptions = {}): Generation {
-    const { signal, onProgress = () => {}, ...engineOptions } = options;
+    const { signal, onProgress = () => {}, budget, ...engineOptions } = options;
     const run = async (onPiece: (piece: Piece) => void, stop: AbortSignal) => {
-      const request = { input, options: checkedOptions(engineOptions) };
-      const onDevice = (device: LoadedDevice) => {
-        this.#device = device;
-      };
-      return this.#host.generate(request, { onPiece, onProgress, onDevice }, stop);
+      checkBudget("budget", budget);
+      const request: GenerateRequest = { input, options: checkedOptions(engineOptions) };
+      if (budget) request.budget = budget;
+      return this.#host.generate(request, { onPiece, onProgress, onDevice: this.#onDevice }, stop);
     };
     return new Generation(run, signal);
+  }
+
+  /**
+   * How likely each of some given answers is, and which is likeliest: for classification. The input is read once for all
+   * of them.
+   * @throws GanderError Those of `generate`; `empty-input` without choices; `aborted` if `signal` fires.
+   */
+  async score(input: Input, choices: readonly Input[], options: ScoreOptions = {}): Promise<Scores> {
+    const {
+      signal = new AbortController().signal,
+      onProgress = () => {},
+      budget,
+      ...engineOptions
+    } = options;
+    checkBudget("budget", budget);
+    const request: ScoreRequest = { input, choices, options: checkedOptions(engineOptions) };
+    if (budget) request.budget = budget;
+    if (signal.aborted) throw aborted("score", signal);
+    return this.#host.score(request, { onProgress, onDevice: this.#onDevice }, signal);
   }
 
   /** Ends the worker and frees its memory. What still runs fails with the code `disposed`. */
@@ -87,6 +111,10 @@ const engineOptionNames: Record<keyof EngineOptions, true> = {
   strategy: true,
   include: true,
   exclude: true,
+  bias: true,
+  minWeight: true,
+  minShare: true,
+  onMiss: true,
   temperature: true,
   samplingTopK: true,
   topP: true,
@@ -101,7 +129,7 @@ function checkedOptions(options: EngineOptions): EngineOptions {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   const unknown = given.find(([name]) => !Object.hasOwn(engineOptionNames, name));
   if (unknown) {
-    const expected = `one of ${Object.keys(engineOptionNames).join(", ")}, signal, onProgress`;
+    const expected = `one of ${Object.keys(engineOptionNames).join(", ")}, budget, signal, onProgress`;
     throw new GanderError("invalid-option", unknown[0], "there is no such option", expected);
   }
   return Object.fromEntries(given);
@@ -131,6 +159,8 @@ function loadRequest(options: LoadOptions): LoadRequest {
     base: loadableBase(options.base),
     device: knownDevice(options.device ?? "auto"),
   };
+  checkBudget("budget", options.budget);
+  if (options.budget) request.budget = options.budget;
   if (options.experts !== undefined) request.catalogUrl = absoluteUrl(options.experts, "experts");
   if (options.wasmUrl !== undefined) request.wasmUrl = absoluteUrl(options.wasmUrl, "wasmUrl");
   return request;

@@ -31,9 +31,34 @@ export interface Stats {
   firstTokenMilliseconds: number;
   /** Runs of the model, those included that had to be repeated when expert pages were missing. */
   passes: number;
-  /** Expert pages that had to be fetched for this answer, and their size. */
+  /** Expert pages that the router chose, each counted once, and their size. */
+  pagesWanted: number;
+  bytesWanted: number;
+  /** Those of them that had to be fetched for this answer, and their size. */
   pagesFetched: number;
   bytesFetched: number;
+  /** Those of them that some token did without: absent with `onMiss: "skip"`, or beyond a budget. */
+  pagesSkipped: number;
+}
+
+/** How likely one of several given answers is. */
+export interface ChoiceScore {
+  /** Its tokens, end token included. */
+  ids: number[];
+  /** `ln p(token | input, tokens before)` for each of them. */
+  logLikelihoods: number[];
+  /** Their sum: `ln p(answer | input)`. */
+  logLikelihood: number;
+  /** Their mean, which answers of different lengths are compared by. */
+  perToken: number;
+}
+
+/** Given answers, ranked. */
+export interface Scores {
+  /** Index of the choice with the highest mean log-likelihood per token. */
+  best: number;
+  /** In the order in which they were given. */
+  choices: ChoiceScore[];
 }
 
 /** The whole of one answer. */
@@ -100,6 +125,14 @@ export interface LoadedDevice {
   adapter: string | null;
 }
 
+/** How much may be fetched. What is in the cache already costs nothing. */
+export interface Budget {
+  /** Bytes of expert pages. Default: no limit. */
+  bytes?: number;
+  /** Experts of which pages are fetched. Default: no limit. */
+  experts?: number;
+}
+
 export interface LoadOptions {
   /** URL of a GGUF file, or of a Hugging Face folder (anything that does not end in `.gguf`); or the GGUF itself. */
   base: string | URL | Blob | ArrayBuffer;
@@ -108,6 +141,8 @@ export interface LoadOptions {
   /** Default `auto`. */
   device?: DeviceName;
   onProgress?: OnProgress;
+  /** For all answers of this model together. What goes beyond it is done without, as with `onMiss: "skip"`. */
+  budget?: Budget;
   /** Stops the loading. */
   signal?: AbortSignal;
   /** Runs in the caller's own thread instead of a worker. Where there are no workers (Node) this is always so. */
@@ -119,6 +154,22 @@ export interface LoadOptions {
 /** A line of text; or token ids, end token included, which work for a base without a tokenizer too. */
 export type Input = string | readonly number[];
 
+/** Those of `generate` that have to do with routing. */
+export type ScoreOptions = Pick<
+  GenerateOptions,
+  | "topK"
+  | "strategy"
+  | "include"
+  | "exclude"
+  | "bias"
+  | "minWeight"
+  | "minShare"
+  | "onMiss"
+  | "budget"
+  | "signal"
+  | "onProgress"
+>;
+
 export interface GenerateOptions {
   maxNewTokens?: number;
   /** How many experts serve a token in one layer. Default: what the catalogue says, usually 2. */
@@ -129,6 +180,29 @@ export interface GenerateOptions {
   include?: string[];
   /** Not these experts. */
   exclude?: string[];
+  /**
+   * Added to the scores of experts, by id: above 0 one is chosen more often, below 0 less. Scores are rarely beyond ±20.
+   * Default: 0 for all.
+   */
+  bias?: Record<string, number>;
+  /**
+   * From 0 to 1. An expert whose weight is below this is dropped, and its weight goes to the others; the best of a token
+   * stays. Default 0: none is dropped.
+   */
+  minWeight?: number;
+  /**
+   * From 0 to 1. A token is left to the base where its `topK` experts together have less than this share of a softmax
+   * over all experts of the layer: where no gate fits clearly. Default 0: every token has experts.
+   */
+  minShare?: number;
+  /**
+   * What happens where a chosen expert's page has not been fetched yet. `wait`, the default, gives the answer that all
+   * pages in memory would give. `skip` never waits: the expert adds nothing until its page has come behind the tokens, so
+   * the answer depends on the network.
+   */
+  onMiss?: "wait" | "skip";
+  /** For this answer. What goes beyond it is done without: the expert adds nothing there. */
+  budget?: Budget;
   /** 0, the default, always takes the likeliest token. */
   temperature?: number;
   /** Draw from so many of the likeliest tokens only. */

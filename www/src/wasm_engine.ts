@@ -1,7 +1,7 @@
 // Starts the WebAssembly module, in a browser or in Node.
 
 import init, { Engine } from "#engine";
-import type { Engine as EngineContract, EngineModule, Step } from "./engine.ts";
+import type { Engine as EngineContract, EngineModule, ScoreStep, Step } from "./engine.ts";
 import { GanderError } from "./errors.ts";
 import type { DeviceName, Expert } from "./types.ts";
 
@@ -49,6 +49,10 @@ class WasmEngine extends Engine implements EngineContract {
   /** A CPU answers at once, and what traps there is thrown here. */
   override async step(): Promise<Step> {
     return this.deviceInfo().name === "cpu" ? super.step() : unlessPanicked(super.nextStep());
+  }
+
+  override nextScore(): Promise<ScoreStep> {
+    return unlessPanicked(super.nextScore());
   }
 }
 

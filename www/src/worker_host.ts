@@ -1,9 +1,17 @@
 // Stands in for the engine's host on the main thread: the same calls, answered by the worker.
 
 import { aborted, fromPlainError, GanderError } from "./errors.ts";
-import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
+import type {
+  GenerateEvents,
+  GenerateRequest,
+  Host,
+  Loaded,
+  LoadRequest,
+  RunEvents,
+  ScoreRequest,
+} from "./host.ts";
 import type { Reply, Request } from "./protocol.ts";
-import type { Answer, OnProgress } from "./types.ts";
+import type { Answer, OnProgress, Scores } from "./types.ts";
 import { onAbort } from "./waiting.ts";
 
 /** What is used of a Worker. */
@@ -19,9 +27,13 @@ interface Pending<T> {
   reject: (error: GanderError) => void;
 }
 
+/** Each kind of request has its own kind of answer, which the worker sees to. */
+type Run = Pending<never> & RunEvents & Partial<GenerateEvents>;
+
 export class WorkerHost implements Host {
   readonly #worker: WorkerLike;
-  readonly #generations = new Map<number, Pending<Answer> & GenerateEvents>();
+  /** What was asked and is not answered yet, by its number. */
+  readonly #runs = new Map<number, Run>();
   #loading: (Pending<Loaded> & { onProgress: OnProgress }) | undefined;
   #nextId = 1;
   /** Set once the worker is gone: why. */
@@ -54,22 +66,34 @@ export class WorkerHost implements Host {
   }
 
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+    return this.#ask((id) => ({ kind: "generate", id, request }), events, signal);
+  }
+
+  score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores> {
+    return this.#ask((id) => ({ kind: "score", id, request }), events, signal);
+  }
+
+  #ask<T>(
+    messageOf: (id: number) => Request,
+    events: RunEvents & Partial<GenerateEvents>,
+    signal: AbortSignal,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#ended) {
         reject(this.#ended);
         return;
       }
       const id = this.#nextId++;
-      const stop = () => this.#generations.has(id) && this.#worker.postMessage({ kind: "abort", id });
+      const stop = () => this.#runs.has(id) && this.#worker.postMessage({ kind: "abort", id });
       onAbort(signal, stop);
       try {
-        this.#worker.postMessage({ kind: "generate", id, request });
+        this.#worker.postMessage(messageOf(id));
       } catch (cause) {
         const problem = "they cannot be sent to a worker";
         reject(new GanderError("invalid-option", "options", problem, "plain data", { cause }));
         return;
       }
-      this.#generations.set(id, { ...events, resolve, reject });
+      this.#runs.set(id, { ...events, resolve, reject });
     });
   }
 
@@ -88,16 +112,16 @@ export class WorkerHost implements Host {
         break;
       case "progress":
         if (reply.id === undefined) this.#loading?.onProgress(reply.progress);
-        else this.#generations.get(reply.id)?.onProgress(reply.progress);
+        else this.#runs.get(reply.id)?.onProgress(reply.progress);
         break;
       case "piece":
-        this.#generations.get(reply.id)?.onPiece(reply.piece);
+        this.#runs.get(reply.id)?.onPiece?.(reply.piece);
         break;
       case "device":
-        this.#generations.get(reply.id)?.onDevice(reply.device);
+        this.#runs.get(reply.id)?.onDevice(reply.device);
         break;
       case "answer":
-        this.#take(reply.id)?.resolve(reply.answer);
+        this.#take(reply.id)?.resolve(reply.answer as never);
         break;
       case "failed":
         this.#take(reply.id)?.reject(fromPlainError(reply.error));
@@ -105,10 +129,10 @@ export class WorkerHost implements Host {
     }
   }
 
-  #take(id: number): Pending<Answer> | undefined {
-    const generation = this.#generations.get(id);
-    this.#generations.delete(id);
-    return generation;
+  #take(id: number): Run | undefined {
+    const run = this.#runs.get(id);
+    this.#runs.delete(id);
+    return run;
   }
 
   /** Ends the worker; everything that still waits for it fails with the reason. */
@@ -118,7 +142,7 @@ export class WorkerHost implements Host {
     this.#worker.terminate();
     this.#loading?.reject(reason);
     this.#loading = undefined;
-    for (const generation of this.#generations.values()) generation.reject(reason);
-    this.#generations.clear();
+    for (const run of this.#runs.values()) run.reject(reason);
+    this.#runs.clear();
   }
 }

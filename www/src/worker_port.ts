@@ -1,7 +1,7 @@
 // The worker's end of the protocol: requests in, replies out, the host does the work.
 
 import { toPlainError } from "./errors.ts";
-import type { Host } from "./host.ts";
+import type { GenerateEvents, Host } from "./host.ts";
 import type { Reply, Request } from "./protocol.ts";
 
 /** A worker's own scope, or one end of a MessageChannel. */
@@ -24,19 +24,20 @@ export function serveHost(port: Port<Reply, Request>, host: Host): void {
     }
   }
 
-  async function generate({ id, request }: Extract<Request, { kind: "generate" }>): Promise<void> {
+  async function run(message: Extract<Request, { kind: "generate" | "score" }>): Promise<void> {
+    const { id } = message;
     const stop = new AbortController();
     running.set(id, stop);
+    const events: GenerateEvents = {
+      onPiece: (piece) => port.postMessage({ kind: "piece", id, piece }),
+      onProgress: (progress) => port.postMessage({ kind: "progress", id, progress }),
+      onDevice: (device) => port.postMessage({ kind: "device", id, device }),
+    };
     try {
-      const answer = await host.generate(
-        request,
-        {
-          onPiece: (piece) => port.postMessage({ kind: "piece", id, piece }),
-          onProgress: (progress) => port.postMessage({ kind: "progress", id, progress }),
-          onDevice: (device) => port.postMessage({ kind: "device", id, device }),
-        },
-        stop.signal,
-      );
+      const answer =
+        message.kind === "generate"
+          ? await host.generate(message.request, events, stop.signal)
+          : await host.score(message.request, events, stop.signal);
       port.postMessage({ kind: "answer", id, answer });
     } catch (error) {
       port.postMessage({ kind: "failed", id, error: toPlainError(error) });
@@ -51,7 +52,8 @@ export function serveHost(port: Port<Reply, Request>, host: Host): void {
         load(message);
         break;
       case "generate":
-        generate(message);
+      case "score":
+        run(message);
         break;
       case "abort":
         running.get(message.id)?.abort();

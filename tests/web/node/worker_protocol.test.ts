@@ -121,3 +121,13 @@ test("options that cannot be posted fail by name", async () => {
   );
   await assert.rejects(running, { code: "invalid-option" });
 });
+
+test("a scoring goes to the worker and its result comes back; so do its failures", async () => {
+  await load();
+  const events = { onProgress: () => {}, onDevice: () => {} };
+  const request = { input: "abc", options: {}, choices: ["yes", [1]] };
+  const scores = await host.score(request, events, never());
+  assert.deepEqual([scores.best, scores.choices.map((choice) => choice.ids.length)], [0, [3, 1]]);
+  const none = host.score({ ...request, choices: [] }, events, never());
+  await assert.rejects(none, (error) => error instanceof GanderError && error.code === "empty-input");
+});
