@@ -29,7 +29,7 @@ afterEach(() => server.stop());
 async function load(budget?: Budget) {
   const base = { url: `${server.url}base.gguf` };
   await host.load(
-    { base, catalogUrl: `${server.url}catalog.json`, device: "cpu", ...(budget ? { budget } : {}) },
+    { base, catalogUrls: [`${server.url}catalog.json`], device: "cpu", ...(budget ? { budget } : {}) },
     () => {},
     never,
   );

@@ -36,7 +36,7 @@ afterEach(async () => {
 
 function load(signal = never()) {
   const base = { url: `${server.url}base.gguf` };
-  const request = { base, catalogUrl: `${server.url}catalog.json`, device: "cpu" as const };
+  const request = { base, catalogUrls: [`${server.url}catalog.json`], device: "cpu" as const };
   return host.load(request, () => {}, signal);
 }
 
