@@ -2,6 +2,7 @@
 // character a token. Letters are routed to the first expert, all else to the last; the first block's page serves both.
 
 import type {
+  CatalogFiles,
   Engine,
   GatesSource,
   MissingPage,
@@ -89,17 +90,28 @@ export class ScriptedEngine implements Engine {
     return this.#base;
   }
 
-  async addCatalog(name: string, catalogJson: Uint8Array, _gates: Uint8Array): Promise<Expert[]> {
-    const catalog = JSON.parse(new TextDecoder().decode(catalogJson));
-    if (catalog.base.fingerprint !== "scripted") {
-      throw plain("wrong-base", name, catalog.base.fingerprint, "scripted");
-    }
-    this.#experts = catalog.experts;
-    return this.#experts.map(({ adapter, pages, ...expert }) => ({
-      ...expert,
-      bytes: adapter.bytes,
-      pages: pages.length,
-    }));
+  async addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]> {
+    const lists: CatalogExpert[][] = catalogs.map(({ url, json }) => {
+      const { name, base, experts } = JSON.parse(new TextDecoder().decode(json));
+      if (base.fingerprint !== "scripted") throw plain("wrong-base", url, base.fingerprint, "scripted");
+      return experts.map((expert: CatalogExpert) => ({ ...expert, catalog: name }));
+    });
+    const ids = lists.flat().map(({ id }) => id);
+    const isAlone = (id: string) => ids.indexOf(id) === ids.lastIndexOf(id);
+    const named = lists.map((experts) =>
+      experts.map((expert) => ({
+        ...expert,
+        id: isAlone(expert.id) ? expert.id : `${expert.catalog}/${expert.id}`,
+      })),
+    );
+    this.#experts = named.flat();
+    return named.map((experts) =>
+      experts.map(({ adapter, pages, ...expert }) => ({
+        ...expert,
+        bytes: adapter.bytes,
+        pages: pages.length,
+      })),
+    );
   }
 
   start(request: StartRequest): void {

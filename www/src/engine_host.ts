@@ -42,7 +42,8 @@ export class EngineHost implements Host {
   readonly #queue = new OrderedQueue();
   readonly #disposal = new AbortController();
   #engine: Engine | undefined;
-  #catalogUrl = "";
+  /** By expert, the address that its files are relative to. */
+  #catalogUrls = new Map<string, string>();
   /** For all answers together. */
   #purse = new Purse(undefined);
   /** Pages that came behind the tokens of answers that do not wait, for the next step. */
@@ -59,7 +60,7 @@ export class EngineHost implements Host {
   async load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded> {
     const report = throttled(onProgress);
     const transfers = linked(signal, this.#disposal.signal);
-    const { catalogUrl } = request;
+    const { catalogUrls = [] } = request;
     const starting = this.#startEngineModule(request.wasmUrl);
     // While the files are on their way the device is opened: its shaders take a while to compile.
     const opening = starting.then(async (engineModule) => {
@@ -67,12 +68,11 @@ export class EngineHost implements Host {
       await engine.openDevice(request.device);
       return engine;
     });
-    const [engine, base, catalog] = await allOrFirstFailure(transfers, [
+    const fetchOne = (url: string) => fetchCatalog(this.#network, url, starting, report, transfers.signal);
+    const [engine, base, catalogs] = await allOrFirstFailure(transfers, [
       opening,
       fetchBase(this.#network, request.base, report, transfers.signal),
-      catalogUrl === undefined
-        ? undefined
-        : fetchCatalog(this.#network, catalogUrl, starting, report, transfers.signal),
+      Promise.all(catalogUrls.map(fetchOne)),
     ]).catch((error) => {
       opening.then((engine) => engine.free()).catch(() => {});
       throw toGanderError(error);
@@ -80,13 +80,15 @@ export class EngineHost implements Host {
     throwIfAborted("load", signal);
     try {
       await giveBase(engine, base);
-      const experts = catalog ? await engine.addCatalog(catalog.url, catalog.json, catalog.gates) : [];
+      const experts = await engine.addCatalogs(catalogs);
       const device = engine.deviceInfo();
       this.#store.keepsPages = device.name !== "cpu";
       this.#engine = engine;
-      this.#catalogUrl = catalog?.url ?? "";
+      this.#catalogUrls = new Map(
+        experts.flatMap((ofOne, index) => ofOne.map(({ id }) => [id, catalogs[index]?.url ?? ""])),
+      );
       this.#purse = new Purse(request.budget);
-      return { base: engine.baseInfo(), device, experts };
+      return { base: engine.baseInfo(), device, experts: experts.flat() };
     } catch (cause) {
       const error = toGanderError(cause);
       this.#engine = undefined;
@@ -262,7 +264,7 @@ export class EngineHost implements Host {
       const place = `${page.expert} ${page.block}`;
       throw new GanderError("invalid-file", place, "the page has no hash", "a SHA-256 in the catalogue");
     }
-    return { url: resolveFileUrl(url, this.#catalogUrl), offset, bytes, sha256 };
+    return { url: resolveFileUrl(url, this.#catalogUrls.get(page.expert) ?? ""), offset, bytes, sha256 };
   }
 
   #usableEngine(place: string): Engine {

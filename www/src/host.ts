@@ -18,7 +18,7 @@ import type {
 /** Everything here can be posted to a worker. */
 export interface LoadRequest {
   base: { url: string } | { gguf: Blob | ArrayBuffer; name: string };
-  catalogUrl?: string;
+  catalogUrls?: string[];
   device: DeviceName;
   budget?: Budget;
   wasmUrl: string;

@@ -27,7 +27,7 @@ export type * from "./types.ts";
 /** A base model with its experts, ready to answer. */
 export class Gander {
   readonly base: Base;
-  /** The experts of the catalogue, in its order. */
+  /** The experts of the catalogues, in their order. */
   readonly experts: readonly Expert[];
   readonly #host: Host;
   #device: LoadedDevice;
@@ -176,7 +176,8 @@ function loadRequest(options: LoadOptions): LoadRequest {
   };
   checkBudget("budget", options.budget);
   if (options.budget) request.budget = options.budget;
-  if (options.experts !== undefined) request.catalogUrl = absoluteUrl(options.experts, "experts");
+  const catalogs = [options.experts ?? []].flat();
+  if (catalogs.length > 0) request.catalogUrls = catalogs.map((url) => absoluteUrl(url, "experts"));
   return request;
 }
 

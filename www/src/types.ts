@@ -87,7 +87,10 @@ export type OnProgress = (progress: Progress) => void;
 
 /** One expert as its catalogue describes it. */
 export interface Expert {
+  /** Its id in its catalogue; `<catalog>/<id>` where an expert of another catalogue has the same. */
   id: string;
+  /** The name of its catalogue. `<catalog>/<id>` is understood wherever an id is. */
+  catalog: string;
   title: string;
   description: string;
   licence: string;
@@ -136,8 +139,11 @@ export interface Budget {
 export interface LoadOptions {
   /** URL of a GGUF file, or of a Hugging Face folder (anything that does not end in `.gguf`); or the GGUF itself. */
   base: string | URL | Blob | ArrayBuffer;
-  /** URL of a `catalog.json`. Without it the base answers alone. */
-  experts?: string | URL;
+  /**
+   * URL of a `catalog.json`, or of several for the same base: the first one's defaults count, and an id that two of them
+   * have is written `<catalog>/<id>`. Without any the base answers alone.
+   */
+  experts?: string | URL | readonly (string | URL)[];
   /** Default `auto`. */
   device?: DeviceName;
   onProgress?: OnProgress;

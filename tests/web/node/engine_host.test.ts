@@ -34,7 +34,7 @@ function load(
 ) {
   const request = {
     base: { url: server.url + base },
-    catalogUrl: `${server.url}catalog.json`,
+    catalogUrls: [`${server.url}catalog.json`],
     device,
     wasmUrl: "",
   };
