@@ -1,5 +1,6 @@
 // An engine that plays by the contract of src/web.rs without a model: it answers a line with itself in capitals, one
 // character a token. Letters are routed to the first expert, all else to the last; the first block's page serves both.
+// Bytes that are not the test ocean's spoil its answers, as they would a model's.
 
 import type { Engine, GatesSource, MissingPage, StartRequest, Step } from "../../www/src/engine.ts";
 import type { Base, DeviceName, Expert, LoadedDevice, RoutedChoice } from "../../www/src/types.ts";
@@ -44,6 +45,9 @@ export class ScriptedEngine implements Engine {
   #experts: CatalogExpert[] = [];
   #running: Running | undefined;
 
+  /** Bytes came that no test server holds; a real engine would have computed with them. */
+  #isSpoilt = false;
+
   reopened = 0;
   #device: LoadedDevice["name"] = "cpu";
 
@@ -64,6 +68,8 @@ export class ScriptedEngine implements Engine {
   async loadGguf(name: string, bytes: Uint8Array): Promise<void> {
     const magic = new TextDecoder().decode(bytes.subarray(0, 4));
     if (magic !== "GGUF") throw plain("invalid-file", name, `it begins with "${magic}"`, '"GGUF"');
+    if (bytes.length < 2000) throw plain("invalid-file", name, `${bytes.length} bytes`, "2000");
+    this.#isSpoilt = bytes.subarray(4, 2000).some((byte) => byte !== 0x78);
     this.#setBase(name);
   }
 
@@ -76,7 +82,8 @@ export class ScriptedEngine implements Engine {
     return this.#base;
   }
 
-  async addCatalog(name: string, catalogJson: Uint8Array, _gates: Uint8Array): Promise<Expert[]> {
+  async addCatalog(name: string, catalogJson: Uint8Array, gates: Uint8Array): Promise<Expert[]> {
+    this.#isSpoilt ||= gates.length !== 100 || !isFilled(gates, 0, 7);
     const catalog = JSON.parse(new TextDecoder().decode(catalogJson));
     if (catalog.base.fingerprint !== "scripted") {
       throw plain("wrong-base", name, catalog.base.fingerprint, "scripted");
@@ -122,7 +129,7 @@ export class ScriptedEngine implements Engine {
       return {
         kind: "done",
         finish: limit === characters.length ? "eos" : "length",
-        text: characters.slice(0, limit).join(""),
+        text: this.#isSpoilt ? "spoilt" : characters.slice(0, limit).join(""),
         inputIds: characters.map(codeOf),
         outputIds: characters.slice(0, limit).map(codeOf),
         ...(request.trace ? { encoderRouting: this.#route("encoder", 0, "A") } : {}),
@@ -131,7 +138,7 @@ export class ScriptedEngine implements Engine {
         bytesProvided: running.bytesProvided,
       };
     }
-    const character = characters[position] ?? "";
+    const character = this.#isSpoilt ? "✗" : (characters[position] ?? "");
     const missing = this.#missingFor(character);
     if (missing.length > 0 && request.strategy !== "none") return { kind: "missing", pages: missing };
     running.position++;
@@ -147,6 +154,8 @@ export class ScriptedEngine implements Engine {
     const expected = this.#pages()[page]?.bytes;
     if (bytes.length !== expected)
       throw plain("page-mismatch", `page ${page}`, `${bytes.length}`, `${expected}`);
+    const seed = Math.floor(page / 2) + 1;
+    this.#isSpoilt ||= !isFilled(bytes, this.#pages()[page]?.offset ?? 0, seed);
     this.resident.add(page);
     if (this.#running) {
       this.#running.pagesProvided++;
@@ -203,6 +212,11 @@ export class ScriptedEngine implements Engine {
       weights,
     }));
   }
+}
+
+/** Whether bytes are those of `filled` in test_ocean.ts, from some offset. */
+function isFilled(bytes: Uint8Array, offset: number, seed: number): boolean {
+  return bytes.every((byte, index) => byte === ((offset + index) * 31 + seed * 101) % 256);
 }
 
 /** Keeps the thread busy, as a model does. */

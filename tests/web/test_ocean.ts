@@ -41,7 +41,7 @@ export function testOcean(ids: string[] = ["letters", "signs"]): Record<string, 
     })),
   };
   return {
-    "base.gguf": new TextEncoder().encode(`GGUF${"x".repeat(2000)}`),
+    "base.gguf": new TextEncoder().encode(`GGUF${"x".repeat(1996)}`),
     "catalog.json": new TextEncoder().encode(JSON.stringify(catalog)),
     "gates.safetensors": gates,
     ...Object.fromEntries(experts.map(({ id, file }) => [`experts/${id}.safetensors`, file])),

@@ -3,13 +3,26 @@
 // Runs in the worker, or in the caller's thread with `inline`. Everything the engine does is one synchronous call, and
 // between two of them the event loop gets its turn, so an abort is heard within one step.
 
-import { AdapterStore, type PageSource } from "./adapter_store.ts";
-import { fetchBase, giveBase } from "./base_files.ts";
-import { fetchCatalog, resolveFileUrl } from "./catalog_files.ts";
+import { AdapterStore, type BroughtPage, type PageSource } from "./adapter_store.ts";
+import { type BaseFiles, fetchBase, giveBase } from "./base_files.ts";
+import { type CatalogFiles, fetchCatalog, readOrDrop, resolveFileUrl } from "./catalog_files.ts";
+import { pagesOf } from "./catalog_pages.ts";
 import type { Engine, EngineModule, MissingPage, Step } from "./engine.ts";
 import { GanderError, type GanderErrorCode, throwIfAborted, toGanderError } from "./errors.ts";
-import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
+import { FileStore } from "./file_store.ts";
+import type {
+  CacheAnswers,
+  CacheRequest,
+  GenerateEvents,
+  GenerateRequest,
+  Host,
+  Loaded,
+  LoadRequest,
+} from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
+import { PageCache } from "./page_cache.ts";
+import { prefetch } from "./prefetch.ts";
+import { credentialsFor } from "./safe_url.ts";
 import { throttled } from "./throttle.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
 import type { Answer, OnProgress, RoutedChoice } from "./types.ts";
@@ -28,24 +41,27 @@ export type StartEngineModule = (wasmUrl: string | undefined) => Promise<EngineM
 export class EngineHost implements Host {
   readonly #startEngineModule: StartEngineModule;
   readonly #network: Network;
-  readonly #store: AdapterStore;
   readonly #queue = new OrderedQueue();
   readonly #disposal = new AbortController();
   #engine: Engine | undefined;
-  #catalogUrl = "";
+  #catalog: CatalogFiles | undefined;
+  #cache: PageCache | undefined;
+  #store: AdapterStore | undefined;
   /** Set once the engine broke a promise of its own; it cannot be trusted after that. */
   #broken: GanderError | undefined;
 
   constructor(startEngineModule: StartEngineModule, network: Network = defaultNetwork()) {
     this.#startEngineModule = startEngineModule;
     this.#network = network;
-    this.#store = new AdapterStore(network);
   }
 
   async load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded> {
     const report = throttled(onProgress);
     const transfers = linked(signal, this.#disposal.signal);
     const { catalogUrl } = request;
+    const network = { ...this.#network, ...request.network };
+    const cache = await PageCache.open(request.cache);
+    const files = new FileStore(network, cache, request.integrity);
     const starting = this.#startEngineModule(request.wasmUrl);
     // While the files are on their way the device is opened: its shaders take a while to compile.
     const opening = starting.then(async (engineModule) => {
@@ -55,22 +71,27 @@ export class EngineHost implements Host {
     });
     const [engine, base, catalog] = await allOrFirstFailure(transfers, [
       opening,
-      fetchBase(this.#network, request.base, report, transfers.signal),
+      fetchBase(files, request.base, report, transfers.signal),
       catalogUrl === undefined
         ? undefined
-        : fetchCatalog(this.#network, catalogUrl, starting, report, transfers.signal),
+        : fetchCatalog(files, catalogUrl, starting, report, transfers.signal),
     ]).catch((error) => {
       opening.then((engine) => engine.free()).catch(() => {});
       throw toGanderError(error);
     });
     throwIfAborted("load", signal);
     try {
-      await giveBase(engine, base);
-      const experts = catalog ? await engine.addCatalog(catalog.url, catalog.json, catalog.gates) : [];
+      await this.#giveBase(engine, base, files);
+      const experts = catalog
+        ? await readOrDrop(files, catalog.url, () =>
+            engine.addCatalog(catalog.url, catalog.json, catalog.gates),
+          )
+        : [];
       const device = engine.deviceInfo();
-      this.#store.keepsPages = device.name !== "cpu";
       this.#engine = engine;
-      this.#catalogUrl = catalog?.url ?? "";
+      this.#catalog = catalog;
+      this.#cache = cache;
+      this.#store = new AdapterStore(network, cache);
       return { base: engine.baseInfo(), device, experts };
     } catch (cause) {
       const error = toGanderError(cause);
@@ -91,6 +112,32 @@ export class EngineHost implements Host {
       .finally(() => stop.abort());
   }
 
+  async cache<Ask extends keyof CacheAnswers>(
+    request: CacheRequest<Ask>,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<CacheAnswers[Ask]> {
+    const stop = linked(signal, this.#disposal.signal);
+    const run: { [Each in keyof CacheAnswers]: () => Promise<CacheAnswers[Each]> } = {
+      usage: () => this.#usable(this.#cache).usage(),
+      clear: async () => {
+        await this.#usable(this.#cache).clear();
+        return undefined;
+      },
+      prefetch: () => {
+        const pages = pagesOf(this.#catalog ? [this.#catalog] : [], request.experts ?? []);
+        return prefetch(this.#usable(this.#store), pages, throttled(onProgress), stop.signal);
+      },
+    };
+    try {
+      return await run[request.ask]();
+    } catch (error) {
+      throw this.#disposal.signal.aborted ? disposedError() : error;
+    } finally {
+      stop.abort();
+    }
+  }
+
   dispose(): void {
     this.#disposal.abort();
     this.#queue.idle().then(() => {
@@ -100,7 +147,7 @@ export class EngineHost implements Host {
   }
 
   async #generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
-    const engine = this.#usableEngine();
+    const engine = this.#usable(this.#engine);
     const meter = new Meter();
     const routing: RoutedChoice[] = [];
     const { input, options } = request;
@@ -121,7 +168,7 @@ export class EngineHost implements Host {
             break;
           }
           case "missing":
-            await this.#bring(step.pages, events.onProgress, signal, engine);
+            await meter.waiting(this.#bring(step.pages, meter, events.onProgress, signal, engine));
             break;
           case "done":
             return answerOf(step, routing, options.trace === true, meter);
@@ -143,10 +190,12 @@ export class EngineHost implements Host {
   /** Fetches pages in parallel and gives each to the engine as it comes. Nothing is still on its way afterwards. */
   async #bring(
     pages: MissingPage[],
+    meter: Meter,
     onProgress: OnProgress,
     signal: AbortSignal,
     engine: Engine,
   ): Promise<void> {
+    const store = this.#usable(this.#store);
     const transfers = linked(signal);
     const file = [...new Set(pages.map((page) => page.expert))].join(", ");
     const total = pages.reduce((sum, page) => sum + page.bytes, 0);
@@ -155,8 +204,10 @@ export class EngineHost implements Host {
     await allOrFirstFailure(
       transfers,
       pages.map(async (page) => {
-        const bytes = await this.#store.page(this.#sourceOf(page), transfers.signal);
+        const brought = await store.page(this.#sourceOf(page), transfers.signal);
+        const { bytes } = brought;
         await this.#call(() => engine.provide(page.page, bytes));
+        meter.page(brought);
         loaded += bytes.length;
         onProgress({ phase: "pages", file, loaded, total });
       }),
@@ -169,21 +220,30 @@ export class EngineHost implements Host {
       const place = `${page.expert} ${page.block}`;
       throw new GanderError("invalid-file", place, "the page has no hash", "a SHA-256 in the catalogue");
     }
-    return { url: resolveFileUrl(url, this.#catalogUrl), offset, bytes, sha256 };
+    const catalogUrl = this.#catalog?.url ?? "";
+    const resolved = resolveFileUrl(url, catalogUrl);
+    return { url: resolved, offset, bytes, sha256, credentials: credentialsFor(resolved, catalogUrl) };
   }
 
-  #usableEngine(): Engine {
+  async #giveBase(engine: Engine, base: BaseFiles, files: FileStore): Promise<void> {
+    try {
+      await giveBase(engine, base);
+    } catch (error) {
+      // A copy that is no base must not be kept; one that the device had no room for may.
+      if (!deviceFailures.has(toGanderError(error).code)) for (const url of base.urls) await files.drop(url);
+      throw error;
+    }
+  }
+
+  /** A part of what is loaded, if it is and can be used. */
+  #usable<Part>(part: Part | undefined): Part {
     if (this.#disposal.signal.aborted) throw disposedError();
     if (this.#broken) throw this.#broken;
-    if (!this.#engine) {
-      throw new GanderError(
-        "invalid-state",
-        "generate",
-        "no base is loaded",
-        "load to have succeeded before",
-      );
+    if (part === undefined) {
+      const expected = "load to have succeeded before";
+      throw new GanderError("invalid-state", "generate", "no base is loaded", expected);
     }
-    return this.#engine;
+    return part;
   }
 
   /** Every call into the engine once it is loaded: notices when it breaks. */
@@ -209,7 +269,7 @@ function answerOf(
   meter: Meter,
 ): Answer {
   const { text, finish, inputIds, outputIds } = done;
-  const answer: Answer = { text, finish, inputIds, outputIds, stats: meter.stats(done) };
+  const answer: Answer = { text, finish, inputIds, outputIds, stats: meter.stats(done.passes) };
   if (traced) answer.routing = [...(done.encoderRouting ?? []), ...decoderRouting];
   return answer;
 }
@@ -219,21 +279,40 @@ class Meter {
   readonly #start = performance.now();
   #firstToken = Number.NaN;
   #tokens = 0;
+  #waited = 0;
+  readonly #pages = { fetched: 0, bytesFetched: 0, fromCache: 0, bytesFromCache: 0 };
 
   token(): void {
     if (this.#tokens === 0) this.#firstToken = performance.now() - this.#start;
     this.#tokens++;
   }
 
-  stats(work: { passes: number; pagesProvided: number; bytesProvided: number }): Answer["stats"] {
+  page({ bytes, isFromCache }: BroughtPage): void {
+    this.#pages[isFromCache ? "fromCache" : "fetched"]++;
+    this.#pages[isFromCache ? "bytesFromCache" : "bytesFetched"] += bytes.length;
+  }
+
+  async waiting(pages: Promise<void>): Promise<void> {
+    const start = performance.now();
+    await pages;
+    this.#waited += performance.now() - start;
+  }
+
+  stats(passes: number): Answer["stats"] {
+    const { fetched, bytesFetched, fromCache, bytesFromCache } = this.#pages;
     const milliseconds = performance.now() - this.#start;
     return {
       tokens: this.#tokens,
       milliseconds,
       firstTokenMilliseconds: this.#tokens > 0 ? this.#firstToken : milliseconds,
-      passes: work.passes,
-      pagesFetched: work.pagesProvided,
-      bytesFetched: work.bytesProvided,
+      passes,
+      pagesWanted: fetched + fromCache,
+      bytesWanted: bytesFetched + bytesFromCache,
+      pagesFetched: fetched,
+      bytesFetched,
+      pagesFromCache: fromCache,
+      bytesFromCache,
+      waitMilliseconds: this.#waited,
     };
   }
 }

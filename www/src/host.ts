@@ -2,7 +2,20 @@
 // before a worker (`WorkerHost`) answer the same calls, so nothing above knows which of them it has.
 
 import type { EngineOptions } from "./engine.ts";
-import type { Answer, Base, DeviceName, Expert, Input, LoadedDevice, OnProgress, Piece } from "./types.ts";
+import type {
+  Answer,
+  Base,
+  CacheOptions,
+  CacheUsage,
+  DeviceName,
+  Expert,
+  Input,
+  LoadedDevice,
+  NetworkOptions,
+  OnProgress,
+  Piece,
+  Prefetched,
+} from "./types.ts";
 
 /** Everything here can be posted to a worker. */
 export interface LoadRequest {
@@ -10,6 +23,11 @@ export interface LoadRequest {
   catalogUrl?: string;
   device: DeviceName;
   wasmUrl?: string;
+  /** Absent as false: nothing outlives the model. */
+  cache?: CacheOptions | false;
+  network?: NetworkOptions;
+  /** SHA-256 by absolute URL. */
+  integrity?: Record<string, string>;
 }
 
 /** What a model is, once loaded. */
@@ -31,9 +49,28 @@ export interface GenerateEvents {
   onDevice: (device: LoadedDevice) => void;
 }
 
+/** What can be asked of the cache, and what comes back. */
+export interface CacheAnswers {
+  usage: CacheUsage;
+  clear: undefined;
+  prefetch: Prefetched;
+}
+
+export interface CacheRequest<Ask extends keyof CacheAnswers = keyof CacheAnswers> {
+  ask: Ask;
+  /** Of `prefetch`: ids. */
+  experts?: readonly string[];
+}
+
 export interface Host {
   load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded>;
   /** Calls queue and are answered in order. */
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer>;
+  /** Waits for no generation. */
+  cache<Ask extends keyof CacheAnswers>(
+    request: CacheRequest<Ask>,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<CacheAnswers[Ask]>;
   dispose(): void;
 }

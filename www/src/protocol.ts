@@ -1,13 +1,14 @@
-// What is said between the main thread and the worker. One model to a worker, so only generations carry a number.
+// What is said between the main thread and the worker. One model to a worker, so only what can be asked of it carries a number.
 
 import type { PlainError } from "./errors.ts";
-import type { GenerateRequest, Loaded, LoadRequest } from "./host.ts";
+import type { CacheAnswers, CacheRequest, GenerateRequest, Loaded, LoadRequest } from "./host.ts";
 import type { Answer, LoadedDevice, Piece, Progress } from "./types.ts";
 
 /** To the worker. Loading is stopped by ending the worker, so it has no abort of its own. */
 export type Request =
   | { kind: "load"; request: LoadRequest }
   | { kind: "generate"; id: number; request: GenerateRequest }
+  | { kind: "cache"; id: number; request: CacheRequest }
   | { kind: "abort"; id: number };
 
 /** From the worker. `progress` without an id belongs to the loading. */
@@ -17,5 +18,5 @@ export type Reply =
   | { kind: "progress"; id?: number; progress: Progress }
   | { kind: "piece"; id: number; piece: Piece }
   | { kind: "device"; id: number; device: LoadedDevice }
-  | { kind: "answer"; id: number; answer: Answer }
+  | { kind: "answer"; id: number; answer: Answer | CacheAnswers[keyof CacheAnswers] }
   | { kind: "failed"; id: number; error: PlainError };

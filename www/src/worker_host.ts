@@ -1,7 +1,15 @@
 // Stands in for the engine's host on the main thread: the same calls, answered by the worker.
 
 import { aborted, fromPlainError, GanderError } from "./errors.ts";
-import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
+import type {
+  CacheAnswers,
+  CacheRequest,
+  GenerateEvents,
+  GenerateRequest,
+  Host,
+  Loaded,
+  LoadRequest,
+} from "./host.ts";
 import type { Reply, Request } from "./protocol.ts";
 import type { Answer, OnProgress } from "./types.ts";
 import { onAbort } from "./waiting.ts";
@@ -21,7 +29,7 @@ interface Pending<T> {
 
 export class WorkerHost implements Host {
   readonly #worker: WorkerLike;
-  readonly #generations = new Map<number, Pending<Answer> & GenerateEvents>();
+  readonly #asked = new Map<number, Pending<unknown> & GenerateEvents>();
   #loading: (Pending<Loaded> & { onProgress: OnProgress }) | undefined;
   #nextId = 1;
   /** Set once the worker is gone: why. */
@@ -54,22 +62,36 @@ export class WorkerHost implements Host {
   }
 
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
-    return new Promise((resolve, reject) => {
+    return this.#ask((id) => ({ kind: "generate", id, request }), events, signal);
+  }
+
+  cache<Ask extends keyof CacheAnswers>(
+    request: CacheRequest<Ask>,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<CacheAnswers[Ask]> {
+    const events = { onProgress, onPiece: () => {}, onDevice: () => {} };
+    return this.#ask((id) => ({ kind: "cache", id, request }), events, signal);
+  }
+
+  /** Posts a request under a number of its own and waits for what comes under that number. */
+  #ask<T>(messageOf: (id: number) => Request, events: GenerateEvents, signal: AbortSignal): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
       if (this.#ended) {
         reject(this.#ended);
         return;
       }
       const id = this.#nextId++;
-      const stop = () => this.#generations.has(id) && this.#worker.postMessage({ kind: "abort", id });
+      const stop = () => this.#asked.has(id) && this.#worker.postMessage({ kind: "abort", id });
       onAbort(signal, stop);
       try {
-        this.#worker.postMessage({ kind: "generate", id, request });
+        this.#worker.postMessage(messageOf(id));
       } catch (cause) {
         const problem = "they cannot be sent to a worker";
         reject(new GanderError("invalid-option", "options", problem, "plain data", { cause }));
         return;
       }
-      this.#generations.set(id, { ...events, resolve, reject });
+      this.#asked.set(id, { ...events, resolve: resolve as (value: unknown) => void, reject });
     });
   }
 
@@ -88,13 +110,13 @@ export class WorkerHost implements Host {
         break;
       case "progress":
         if (reply.id === undefined) this.#loading?.onProgress(reply.progress);
-        else this.#generations.get(reply.id)?.onProgress(reply.progress);
+        else this.#asked.get(reply.id)?.onProgress(reply.progress);
         break;
       case "piece":
-        this.#generations.get(reply.id)?.onPiece(reply.piece);
+        this.#asked.get(reply.id)?.onPiece(reply.piece);
         break;
       case "device":
-        this.#generations.get(reply.id)?.onDevice(reply.device);
+        this.#asked.get(reply.id)?.onDevice(reply.device);
         break;
       case "answer":
         this.#take(reply.id)?.resolve(reply.answer);
@@ -105,10 +127,10 @@ export class WorkerHost implements Host {
     }
   }
 
-  #take(id: number): Pending<Answer> | undefined {
-    const generation = this.#generations.get(id);
-    this.#generations.delete(id);
-    return generation;
+  #take(id: number): Pending<unknown> | undefined {
+    const asked = this.#asked.get(id);
+    this.#asked.delete(id);
+    return asked;
   }
 
   /** Ends the worker; everything that still waits for it fails with the reason. */
@@ -118,7 +140,7 @@ export class WorkerHost implements Host {
     this.#worker.terminate();
     this.#loading?.reject(reason);
     this.#loading = undefined;
-    for (const generation of this.#generations.values()) generation.reject(reason);
-    this.#generations.clear();
+    for (const asked of this.#asked.values()) asked.reject(reason);
+    this.#asked.clear();
   }
 }
