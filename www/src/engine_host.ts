@@ -138,12 +138,12 @@ export class EngineHost implements Host {
     }
   }
 
-  dispose(): void {
+  async dispose(): Promise<void> {
     this.#disposal.abort();
-    this.#queue.idle().then(() => {
-      if (!this.#broken) this.#engine?.free();
-      this.#engine = undefined;
-    });
+    await this.#queue.idle();
+    if (!this.#broken) this.#engine?.free();
+    this.#engine = undefined;
+    await this.#cache?.settled();
   }
 
   async #generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {

@@ -70,7 +70,11 @@ export class FileStore {
       if (error instanceof GanderError && error.code === "not-found") {
         await this.#cache.keepNote(key, "file", { version: null, pieces: [], isMissing: true });
       }
-      if (!isOutage(error)) throw error;
+      if (!isOutage(error)) {
+        // A part of a wrong file is of no use; that of a download that was stopped is.
+        if (!options.signal?.aborted) await this.#cache.dropNote(key, "part");
+        throw error;
+      }
       const old = await this.#copyOf(key, options.limitBytes);
       if (old.isMissing) throw new GanderError("not-found", url, "the server had no such file", "the file");
       if (!old.held.isComplete) throw error;

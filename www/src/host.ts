@@ -72,5 +72,6 @@ export interface Host {
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<CacheAnswers[Ask]>;
-  dispose(): void;
+  /** What runs and what waits fails at once. Settles when everything is freed, and what was to be kept is. */
+  dispose(): Promise<void>;
 }

@@ -82,7 +82,7 @@ export class Gander {
 
   /** Ends the worker and frees its memory. What still runs fails with the code `disposed`. */
   async dispose(): Promise<void> {
-    this.#host.dispose();
+    await this.#host.dispose();
   }
 }
 

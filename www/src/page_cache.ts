@@ -36,8 +36,9 @@ export class PageCache {
   #writes = 0;
   #failures = 0;
   #problem: string | null;
-  /** Writes go one after the other, so that each knows how much is there. */
-  #lastWrite: Promise<void> = Promise.resolve();
+  /** Room is made for one after the other, so that each knows how much is there; then they are written side by side. */
+  #lastRoom: Promise<unknown> = Promise.resolve();
+  readonly #writing = new Set<Promise<void>>();
 
   constructor(shelf: Shelf, budgetBytes: number, problem: string | null = null) {
     this.#shelf = shelf;
@@ -136,7 +137,7 @@ export class PageCache {
 
   /** Forgets everything, also what other models and tabs keep. */
   async clear(): Promise<void> {
-    await this.#lastWrite;
+    await Promise.all(this.#writing);
     try {
       await this.#shelf.clear();
     } catch (error) {
@@ -150,7 +151,7 @@ export class PageCache {
 
   /** Waits for what is being written. */
   async settled(): Promise<void> {
-    await this.#lastWrite;
+    await Promise.all(this.#writing);
     await this.#flush();
   }
 
@@ -179,18 +180,14 @@ export class PageCache {
   }
 
   #write(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    this.#lastWrite = this.#lastWrite.then(async () => {
-      if (this.#failures >= MOST_FAILURES) return;
-      try {
-        if (!(await this.#makeRoom(bytes.length))) return;
-        await this.#writeOrEvict(name, bytes);
-        this.#failures = 0;
-        this.#use(name);
-      } catch (error) {
-        this.#failed(error);
-      }
-    });
-    return this.#lastWrite;
+    const room = this.#lastRoom.then(() => this.#makeRoom(bytes.length));
+    this.#lastRoom = room;
+    const writing = room
+      .then((hasRoom) => (hasRoom ? this.#writeOrEvict(name, bytes) : undefined))
+      .catch((error) => this.#failed(error))
+      .finally(() => this.#writing.delete(writing));
+    this.#writing.add(writing);
+    return writing;
   }
 
   async #writeOrEvict(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -201,10 +198,13 @@ export class PageCache {
       await this.#evict(sumOf(await this.#list()) / 2);
       await this.#shelf.write(name, bytes);
     }
+    this.#failures = 0;
+    this.#use(name);
   }
 
   /** Whether so many more bytes are within the budget, now that what was of no use for long may have been removed. */
   async #makeRoom(bytes: number): Promise<boolean> {
+    if (this.#failures >= MOST_FAILURES) return false;
     this.#writes++;
     const isKnown = this.#total !== undefined && this.#writes % WRITES_BETWEEN_COUNTS !== 0;
     let total = isKnown ? (this.#total ?? 0) : sumOf(await this.#list());

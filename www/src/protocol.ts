@@ -9,11 +9,13 @@ export type Request =
   | { kind: "load"; request: LoadRequest }
   | { kind: "generate"; id: number; request: GenerateRequest }
   | { kind: "cache"; id: number; request: CacheRequest }
-  | { kind: "abort"; id: number };
+  | { kind: "abort"; id: number }
+  | { kind: "dispose" };
 
 /** From the worker. `progress` without an id belongs to the loading. */
 export type Reply =
   | { kind: "loaded"; loaded: Loaded }
+  | { kind: "disposed" }
   | { kind: "load-failed"; error: PlainError }
   | { kind: "progress"; id?: number; progress: Progress }
   | { kind: "piece"; id: number; piece: Piece }

@@ -12,7 +12,9 @@ import type {
 } from "./host.ts";
 import type { Reply, Request } from "./protocol.ts";
 import type { Answer, OnProgress } from "./types.ts";
-import { onAbort } from "./waiting.ts";
+import { onAbort, pause } from "./waiting.ts";
+
+const MOST_MILLISECONDS_TO_DISPOSE = 1000;
 
 /** What is used of a Worker. */
 export interface WorkerLike {
@@ -34,6 +36,7 @@ export class WorkerHost implements Host {
   #nextId = 1;
   /** Set once the worker is gone: why. */
   #ended: GanderError | undefined;
+  #onDisposed: () => void = () => {};
 
   constructor(worker: WorkerLike) {
     this.#worker = worker;
@@ -95,8 +98,18 @@ export class WorkerHost implements Host {
     });
   }
 
-  dispose(): void {
-    this.#end(new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded"));
+  async dispose(): Promise<void> {
+    if (this.#ended) return;
+    this.#fail(new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded"));
+    // A moment for what is being written to the cache, however busy the engine is.
+    const disposed = new Promise<void>((resolve) => {
+      this.#onDisposed = resolve;
+    });
+    const waiting = new AbortController();
+    this.#worker.postMessage({ kind: "dispose" });
+    await Promise.race([disposed, pause(MOST_MILLISECONDS_TO_DISPOSE, waiting.signal)]);
+    waiting.abort();
+    this.#worker.terminate();
   }
 
   #receive(reply: Reply): void {
@@ -104,6 +117,9 @@ export class WorkerHost implements Host {
       case "loaded":
         this.#loading?.resolve(reply.loaded);
         this.#loading = undefined;
+        break;
+      case "disposed":
+        this.#onDisposed();
         break;
       case "load-failed":
         this.#end(fromPlainError(reply.error));
@@ -136,8 +152,12 @@ export class WorkerHost implements Host {
   /** Ends the worker; everything that still waits for it fails with the reason. */
   #end(reason: GanderError): void {
     if (this.#ended) return;
-    this.#ended = reason;
     this.#worker.terminate();
+    this.#fail(reason);
+  }
+
+  #fail(reason: GanderError): void {
+    this.#ended = reason;
     this.#loading?.reject(reason);
     this.#loading = undefined;
     for (const asked of this.#asked.values()) asked.reject(reason);

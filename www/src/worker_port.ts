@@ -70,6 +70,9 @@ export function serveHost(port: Port<Reply, Request>, host: Host): void {
       case "abort":
         running.get(message.id)?.abort();
         break;
+      case "dispose":
+        host.dispose().finally(() => port.postMessage({ kind: "disposed" }));
+        break;
     }
   };
 }

@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { EngineHost } from "../../../www/src/engine_host.ts";
 import { toGanderError } from "../../../www/src/errors.ts";
-import { FaultServer } from "../fault_server.ts";
+import { type Fault, FaultServer } from "../fault_server.ts";
 import {
   answer,
   type HostileCase,
   hostileCases,
-  hostileNetwork,
   line,
+  patienceWith,
   phases,
   timeLimitMilliseconds,
 } from "../hostile_cases.ts";
@@ -25,7 +25,12 @@ const folder = mkdtempSync(join(tmpdir(), "gander-hostile-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Loads a model and answers a line with it: "text", the wrong text, or the error's code. */
-async function outcome(server: FaultServer, cacheFolder: string, hasIntegrity: boolean): Promise<string> {
+async function outcome(
+  server: FaultServer,
+  fault: Fault,
+  cacheFolder: string,
+  hasIntegrity: boolean,
+): Promise<string> {
   const host = new EngineHost(async () => ({
     createEngine: () => new ScriptedEngine(),
     gatesOf: ScriptedEngine.gatesOf,
@@ -41,7 +46,7 @@ async function outcome(server: FaultServer, cacheFolder: string, hasIntegrity: b
       base: { url: base },
       catalogUrl,
       device: "cpu" as const,
-      network: hostileNetwork,
+      network: patienceWith(fault),
       cache: { folder: cacheFolder },
       ...(hasIntegrity ? { integrity } : {}),
     };
@@ -52,7 +57,7 @@ async function outcome(server: FaultServer, cacheFolder: string, hasIntegrity: b
   } catch (error) {
     return toGanderError(error).code;
   } finally {
-    host.dispose();
+    await host.dispose();
   }
 }
 
@@ -63,7 +68,7 @@ for (const hasIntegrity of [false, true]) {
   const cases = hostileCases({ isForeign: false, hasIntegrity });
 
   describe(hasIntegrity ? "hashes of all files are known" : "nothing is known of base and catalogue", {
-    concurrency: 8,
+    concurrency: 6,
   }, () => {
     let ended = 0;
 
@@ -74,12 +79,12 @@ for (const hasIntegrity of [false, true]) {
         try {
           server.fail(phases[hostile.phase], hostile.fault, hostile.isOnce ? 1 : undefined);
           const start = performance.now();
-          const found = await outcome(server, cacheFolder, hasIntegrity);
+          const found = await outcome(server, hostile.fault, cacheFolder, hasIntegrity);
           assert.ok(performance.now() - start < timeLimitMilliseconds);
           assert.ok(hostile.ends.includes(found), found);
           // Nothing bad was kept: with a server that has come to its senses, all is well.
           server.mend();
-          assert.equal(await outcome(server, cacheFolder, hasIntegrity), "text");
+          assert.equal(await outcome(server, hostile.fault, cacheFolder, hasIntegrity), "text");
           ended++;
         } finally {
           await server.stop();
