@@ -68,7 +68,8 @@ export class FaultServer {
   /** Bytes of bodies sent. */
   bytesSent = 0;
   url = "";
-  delayMilliseconds = 0;
+  /** Of every answer; or what says so for the next. */
+  delayMilliseconds: number | (() => number) = 0;
   /** Whether answers say which version of a file they are of. */
   hasVersions = true;
   readonly #faults = new Map<string, { fault: Fault; times: number }>();
@@ -121,7 +122,9 @@ export class FaultServer {
     this.#running++;
     this.mostAtOnce = Math.max(this.mostAtOnce, this.#running);
     response.on("close", () => this.#running--);
-    if (this.delayMilliseconds > 0) await sleep(this.delayMilliseconds);
+    const delay = this.delayMilliseconds;
+    const milliseconds = typeof delay === "number" ? delay : delay();
+    if (milliseconds > 0) await sleep(milliseconds);
 
     const fault = search === ELSEWHERE ? undefined : this.#takeFault(name);
     if (fault !== "refuses-cors") response.setHeader("access-control-allow-origin", "*");

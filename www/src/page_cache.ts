@@ -149,9 +149,10 @@ export class PageCache {
     this.#failures = 0;
   }
 
-  /** Waits for what is being written. */
+  /** Waits for what is being written, and sees to it that the budget holds, if this model wrote nothing too. */
   async settled(): Promise<void> {
     await Promise.all(this.#writing);
+    if (sumOf(await this.#list()) > this.#budgetBytes) await this.#evict(this.#budgetBytes);
     await this.#flush();
   }
 
@@ -217,17 +218,27 @@ export class PageCache {
     return fits;
   }
 
-  /** Removes what was of use longest ago until no more than `target` bytes are left, if possible. Tells what is left. */
+  /**
+   * Removes what was of use longest ago until no more than `target` bytes are left, if possible. Tells what is left. What is
+   * pinned goes only where it is beyond the budget by itself: a larger budget had let it in.
+   */
   async #evict(target: number): Promise<number> {
     await this.#flush();
     const entries = (await this.#list()).sort((one, other) => one.lastUse - other.lastUse);
     let total = sumOf(entries);
-    for (const { name, bytes } of entries) {
-      if (total <= target) break;
-      if (this.#pinned.has(name)) continue;
-      await this.#remove(name);
-      total -= bytes;
-    }
+    const isPinned = ({ name }: ShelfEntry) => this.#pinned.has(name);
+    const remove = async (candidates: ShelfEntry[], limit: number) => {
+      for (const { name, bytes } of candidates) {
+        if (total <= limit) break;
+        await this.#remove(name);
+        total -= bytes;
+      }
+    };
+    await remove(
+      entries.filter((entry) => !isPinned(entry)),
+      target,
+    );
+    await remove(entries.filter(isPinned), this.#budgetBytes);
     return total;
   }
 
