@@ -1,9 +1,9 @@
 // Brings a catalogue and the gates of all its experts, and holds its URLs to the rules. Reading it is the engine's work.
 
-import { downloadFile } from "./download.ts";
 import type { CatalogFiles, EngineModule } from "./engine.ts";
 import { GanderError } from "./errors.ts";
-import type { Network } from "./transfer.ts";
+import type { FileStore } from "./file_store.ts";
+import { credentialsFor } from "./safe_url.ts";
 import type { OnProgress } from "./types.ts";
 
 /** A thousand experts with a few dozen pages each stay well below. */
@@ -12,7 +12,7 @@ const CATALOG_LIMIT_BYTES = 64 * 2 ** 20;
 const GATES_LIMIT_BYTES = 2 ** 30;
 
 export async function fetchCatalog(
-  network: Network,
+  store: FileStore,
   url: string,
   engineModule: Promise<EngineModule>,
   onProgress: OnProgress,
@@ -28,23 +28,38 @@ export async function fetchCatalog(
   }
   const report = (file: string) => (loaded: number, total: number | null) =>
     onProgress({ phase: "experts", file, loaded, total });
-  const json = await downloadFile(network, url, {
+  const json = await store.file(url, {
     signal,
     limitBytes: CATALOG_LIMIT_BYTES,
     onBytes: report("catalog.json"),
   });
-  const source = (await engineModule).gatesOf(url, json);
+  const source = await readOrDrop(store, [url], async () => (await engineModule).gatesOf(url, json));
   if (source.bytes > GATES_LIMIT_BYTES) {
     throw new GanderError("invalid-file", url, `gates of ${source.bytes} bytes`, "at most 1 GiB");
   }
   const gatesUrl = resolveFileUrl(source.url, url);
-  const gates = await downloadFile(network, gatesUrl, {
+  const gates = await store.file(gatesUrl, {
     signal,
     limitBytes: source.bytes,
+    sha256: source.sha256,
+    credentials: credentialsFor(gatesUrl, url),
     onBytes: report("gates"),
   });
-  // Their size and hash are checked where they are read, in the engine.
   return { url, json, gates };
+}
+
+/** A copy that cannot be read must not be kept: the next try fetches another. */
+export async function readOrDrop<T>(
+  store: FileStore,
+  urls: readonly string[],
+  read: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    for (const url of urls) await store.drop(url);
+    throw error;
+  }
 }
 
 /**
