@@ -128,6 +128,9 @@ export class FaultServer {
 
     const fault = search === ELSEWHERE ? undefined : this.#takeFault(name);
     if (fault !== "refuses-cors") response.setHeader("access-control-allow-origin", "*");
+    // Browsers want to know what a page and a script are.
+    if (name.endsWith(".html")) response.setHeader("content-type", "text/html");
+    if (name.endsWith(".js")) response.setHeader("content-type", "text/javascript");
     const file = this.files[name];
     const target = redirectOf(fault, this.url, name);
     if (target !== undefined) response.writeHead(302, { location: target }).end();

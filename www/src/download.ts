@@ -138,8 +138,6 @@ export interface HeldFile {
   version: FileVersion;
   /** Null as long as the server has not said. */
   total: number | null;
-  /** Nothing is missing. */
-  isComplete: boolean;
 }
 
 export interface FileOptions extends TransferOptions {
@@ -155,12 +153,31 @@ export interface FileOptions extends TransferOptions {
 }
 
 export function emptyFile(): HeldFile {
-  return { sink: new ByteSink(), version: null, total: null, isComplete: false };
+  return { sink: new ByteSink(), version: null, total: null };
 }
 
 /**
- * Completes what is held of a file. One that is complete is only compared with the server's version, and fetched if that is
- * another. Tells whether anything was fetched.
+ * Whether a server's file still is of some version. Asks for one byte: a header that asks for none if nothing changed would,
+ * across origins, need the server's leave.
+ * @throws GanderError what {@link transfer} throws
+ */
+export function isStillOf(
+  network: Network,
+  url: string,
+  version: FileVersion,
+  options: TransferOptions,
+): Promise<boolean> {
+  const exchange: Exchange<boolean> = {
+    headers: () => ({ Range: "bytes=0-0" }),
+    held: () => 0,
+    restart: () => {},
+    receive: async (response) => version !== null && versionOf(response) === version,
+  };
+  return transfer(network, url, exchange, options);
+}
+
+/**
+ * Completes what is held of a file.
  * @throws GanderError `invalid-file` beyond the limit; `page-mismatch` for another hash; what {@link transfer} throws.
  */
 export function downloadFile(
@@ -168,11 +185,11 @@ export function downloadFile(
   url: string,
   held: HeldFile,
   options: FileOptions,
-): Promise<boolean> {
+): Promise<void> {
   return transfer(network, url, new FileExchange(url, held, options), options);
 }
 
-class FileExchange implements Exchange<boolean> {
+class FileExchange implements Exchange<void> {
   readonly #url: string;
   readonly #file: HeldFile;
   readonly #options: FileOptions;
@@ -185,8 +202,8 @@ class FileExchange implements Exchange<boolean> {
   }
 
   headers(): Record<string, string> {
-    const { sink, version, isComplete } = this.#file;
-    if (isComplete || sink.length === 0) return {};
+    const { sink, version } = this.#file;
+    if (sink.length === 0) return {};
     // Without a version or a hash nobody could tell that the rest is of the same file.
     if (version === null && this.#options.sha256 === undefined) return {};
     return rangeHeaders(this.#url, sink.length, undefined, version);
@@ -200,15 +217,12 @@ class FileExchange implements Exchange<boolean> {
     const file = this.#file;
     file.sink.clear();
     file.version = file.total = null;
-    file.isComplete = false;
   }
 
-  async receive(response: Response, chunks: AsyncIterable<Uint8Array>): Promise<boolean> {
+  async receive(response: Response, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const file = this.#file;
     const version = versionOf(response);
-    const isSame = version !== null && version === file.version;
     if (response.status === 206) this.#checkRest(response, version);
-    else if (file.isComplete && isSame) return false;
     else this.restart();
 
     file.version = version;
@@ -224,7 +238,6 @@ class FileExchange implements Exchange<boolean> {
       await this.#options.onHeld?.(file);
     }
     await this.#finish();
-    return true;
   }
 
   #checkRest(response: Response, version: FileVersion): void {
@@ -276,7 +289,6 @@ class FileExchange implements Exchange<boolean> {
     const found = sha256 === undefined ? undefined : await hexSha256(sink.bytes());
     if (found !== undefined && found !== sha256?.toLowerCase()) throw this.#wrong(`SHA-256 is ${found}`);
     this.#file.total = sink.length;
-    this.#file.isComplete = true;
     this.#report();
   }
 

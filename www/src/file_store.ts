@@ -2,7 +2,7 @@
 // broke off, also with its tab, goes on where it ended, and what was loaded once loads again without a network.
 
 import { hexSha256 } from "./digest.ts";
-import { downloadFile, emptyFile, type FileOptions, type HeldFile } from "./download.ts";
+import { downloadFile, emptyFile, type FileOptions, type HeldFile, isStillOf } from "./download.ts";
 import { GanderError } from "./errors.ts";
 import type { FileVersion } from "./file_version.ts";
 import type { PageCache } from "./page_cache.ts";
@@ -31,7 +31,8 @@ interface Piece {
 interface Copy {
   held: HeldFile;
   pieces: Piece[];
-  isMissing: boolean;
+  /** All pieces of the note are here. */
+  isWhole: boolean;
 }
 
 export class FileStore {
@@ -60,42 +61,86 @@ export class FileStore {
       return held.sink.bytes();
     }
     const key = sha256 ?? url;
-    const copy = await this.#copyOf(key, options.limitBytes);
+    const whole = await this.#cache.note<FileNote>(key, "file");
     const isFinal = sha256 !== undefined || globalThis.navigator?.onLine === false;
-    if (copy.held.isComplete && isFinal) return reported(copy.held, options);
+    const isCurrent = whole && !whole.isMissing && (isFinal || (await this.#isCurrent(url, whole, options)));
+    const copy = isCurrent
+      ? await this.#copyOf(key, whole, options)
+      : await this.#copyOf(key, await this.#cache.note<FileNote>(key, "part"), options);
+    if (isCurrent && copy.isWhole) return reported(copy.held, options);
     try {
-      if (await this.#bringUpToDate(url, key, copy, checked)) await this.#dropPieces(key, copy.pieces);
-      return reported(copy.held, options);
+      await this.#complete(url, key, copy, checked, whole?.isMissing === true);
     } catch (error) {
-      if (error instanceof GanderError && error.code === "not-found") {
-        await this.#cache.keepNote(key, "file", { version: null, pieces: [], isMissing: true });
-      }
-      if (!isOutage(error)) {
-        // A part of a wrong file is of no use; that of a download that was stopped is.
-        if (!options.signal?.aborted) await this.#cache.dropNote(key, "part");
-        throw error;
-      }
-      const old = await this.#copyOf(key, options.limitBytes);
-      if (old.isMissing) throw new GanderError("not-found", url, "the server had no such file", "the file");
-      if (!old.held.isComplete) throw error;
-      return reported(old.held, options);
+      const older = await this.#olderInstead(error, url, key, whole, options);
+      return reported(older, options);
+    }
+    await this.#dropPieces(key, whole?.pieces ?? []);
+    return reported(copy.held, options);
+  }
+
+  /** Whether the server has no other version, or cannot say so. */
+  async #isCurrent(
+    url: string,
+    { version }: FileNote,
+    { signal, credentials }: FileOptions,
+  ): Promise<boolean> {
+    if (version === null) return false;
+    const stallMilliseconds = Math.min(this.#network.stallMilliseconds, STALL_MILLISECONDS_WITH_COPY);
+    const hasty = { ...this.#network, attempts: 1, stallMilliseconds };
+    try {
+      return await isStillOf(hasty, url, version, { signal, credentials, httpCache: "no-store" });
+    } catch (error) {
+      if (isOutage(error)) return true;
+      await this.#noteIfMissing(error, url);
+      throw error;
     }
   }
 
-  /** Tells whether anything was fetched. */
-  async #bringUpToDate(url: string, key: string, copy: Copy, options: FileOptions): Promise<boolean> {
-    const { held } = copy;
+  /** Fetches what is missing of a copy, and keeps it. */
+  async #complete(
+    url: string,
+    key: string,
+    copy: Copy,
+    options: FileOptions,
+    wasMissing: boolean,
+  ): Promise<void> {
     const keeper = new PieceKeeper(this.#cache, key, copy);
-    const stallMilliseconds = Math.min(this.#network.stallMilliseconds, STALL_MILLISECONDS_WITH_COPY);
-    const hasty = held.isComplete || copy.isMissing ? { attempts: 1, stallMilliseconds } : {};
-    const isNew = await downloadFile({ ...this.#network, ...hasty }, url, held, {
+    // Nobody need be patient to hear once more that there is no such file.
+    const network = wasMissing ? { ...this.#network, attempts: 1 } : this.#network;
+    await downloadFile(network, url, copy.held, {
       ...options,
       // The pieces are kept here; the browser need not keep them once more.
       httpCache: "no-store",
       onHeld: (grown) => keeper.keep(grown),
     });
-    if (isNew) await keeper.finish(held);
-    return isNew;
+    await keeper.finish(copy.held);
+  }
+
+  /** What to do with a failure: throw it, or give what an earlier visit had, if the server is only unwell. */
+  async #olderInstead(
+    error: unknown,
+    url: string,
+    key: string,
+    whole: FileNote | undefined,
+    options: FileOptions,
+  ): Promise<HeldFile> {
+    if (!isOutage(error)) {
+      // A part of a wrong file is of no use; that of a download that was stopped is.
+      if (!options.signal?.aborted) await this.#cache.dropNote(key, "part");
+      await this.#noteIfMissing(error, key);
+      throw error;
+    }
+    if (whole?.isMissing) {
+      throw new GanderError("not-found", url, "the server had no such file", "the file", { cause: error });
+    }
+    const older = await this.#copyOf(key, whole, options);
+    if (!older.isWhole) throw error;
+    return older.held;
+  }
+
+  async #noteIfMissing(error: unknown, key: string): Promise<void> {
+    if (!(error instanceof GanderError) || error.code !== "not-found") return;
+    await this.#cache.keepNote(key, "file", { version: null, pieces: [], isMissing: true });
   }
 
   /** Forgets a file that turned out to be of no use, so that it is fetched anew. */
@@ -105,15 +150,12 @@ export class FileStore {
     await this.#cache.dropNote(key, "part");
   }
 
-  /** What the cache has of a file: the whole, or a beginning, or nothing. */
-  async #copyOf(key: string, limitBytes: number): Promise<Copy> {
+  /** What the cache has of the pieces of a note: all, or a beginning, or nothing. */
+  async #copyOf(key: string, note: FileNote | undefined, { limitBytes }: FileOptions): Promise<Copy> {
     const held = emptyFile();
-    const copy: Copy = { held, pieces: [], isMissing: false };
-    const whole = await this.#cache.note<FileNote>(key, "file");
-    const note = whole ?? (await this.#cache.note<FileNote>(key, "part"));
+    const copy: Copy = { held, pieces: [], isWhole: false };
     const total = note?.pieces.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0;
-    copy.isMissing = note?.isMissing === true;
-    if (!note || copy.isMissing || total > limitBytes) return copy;
+    if (!note || note.isMissing || total > limitBytes) return copy;
     held.version = note.version;
     held.sink.reserve(total, key);
     for (const piece of note.pieces) {
@@ -124,8 +166,7 @@ export class FileStore {
       held.sink.append(bytes, key);
       copy.pieces.push(piece);
     }
-    if (whole) held.total = total;
-    held.isComplete = whole !== undefined;
+    copy.isWhole = true;
     return copy;
   }
 
