@@ -35,6 +35,7 @@ fn an_id_that_is_there_once_is_short_and_one_that_is_there_twice_has_its_catalog
     // A full name is always taken, a short one where it is one expert's alone.
     for id in ["sums/arithmetic", "school/late_blocks", "sums/chemistry", "chemistry"] {
         session.start(include(id)).unwrap();
+        session.start(Request { bias: [(id.to_owned(), 1.0)].into(), ..case.request(2) }).unwrap();
     }
     for id in ["arithmetic", "school/chemistry", "sums/", "/arithmetic"] {
         let error = session.start(include(id)).unwrap_err();
