@@ -7,7 +7,7 @@ use gander::catalog::Catalog;
 use gander::session::Request;
 use serde_json::{Value, json};
 
-use crate::folders::{CASE, build_all, gates, json, make_resident, parse, session};
+use crate::folders::{CASE, base, build_all, gander, gates, json, make_resident, parse, session};
 use crate::support::{self, Case, answer};
 
 #[test]
@@ -240,6 +240,48 @@ fn every_truncation_of_a_catalogue_is_an_error_and_never_a_panic() {
         let error = Catalog::parse("catalog.json", &json.as_bytes()[..end]).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidFile, "{error}");
     }
+}
+
+/// Natively the files are at hand: what the catalogue says of them is looked at before they are read.
+#[test]
+fn the_command_line_reads_no_other_file_and_no_other_size() {
+    let folder = build_all("native");
+    let good = fs::read(folder.join("catalog.json")).unwrap();
+    let (base, path) = (base(), folder.to_str().unwrap().to_owned());
+    let generate = || {
+        let arguments =
+            ["generate", "--base", base.to_str().unwrap(), "--experts", &path, "--input-ids", "5,9,1"];
+        gander(arguments).bad()
+    };
+    // A file that is there, above the catalogue's folder.
+    let mut catalog = json(&folder);
+    fs::copy(folder.join("gates.safetensors"), folder.with_file_name("outside.safetensors")).unwrap();
+    for url in
+        ["../outside.safetensors", "%2e%2e/outside.safetensors", "/etc/hostname", "file:///etc/hostname"]
+    {
+        catalog["gates"]["url"] = json!(url);
+        fs::write(folder.join("catalog.json"), catalog.to_string()).unwrap();
+        let errors = generate();
+        assert!(errors.contains("[invalid-file]") && errors.contains(url), "{errors}");
+    }
+    catalog["gates"]["url"] = json!("https://host/gates.safetensors");
+    fs::write(folder.join("catalog.json"), catalog.to_string()).unwrap();
+    assert!(generate().contains("[unsupported]"));
+
+    fs::write(folder.join("catalog.json"), good).unwrap();
+    let gates = gates(&folder);
+    fs::write(folder.join("gates.safetensors"), [&gates[..], b"more"].concat()).unwrap();
+    let errors = generate();
+    assert!(
+        errors.contains("[page-mismatch]") && errors.contains("bytes, as the catalogue says"),
+        "{errors}"
+    );
+    fs::write(folder.join("gates.safetensors"), &gates).unwrap();
+    for expert in catalog["experts"].as_array().unwrap() {
+        fs::write(folder.join(expert["adapter"]["url"].as_str().unwrap()), b"short").unwrap();
+    }
+    let errors = generate();
+    assert!(errors.contains("[io]") && errors.contains("adapter_model.safetensors"), "{errors}");
 }
 
 fn page(catalog: &mut Value) -> &mut Value {

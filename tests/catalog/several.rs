@@ -22,6 +22,17 @@ fn ids(session: &Session) -> Vec<&str> {
     session.experts().iter().map(|expert| expert.id.as_str()).collect()
 }
 
+/// Provides every page from the expert's own folder, whatever its expert is called here.
+fn provide_all(session: &mut Session) {
+    for page in 0..session.page_count() {
+        let (id, description) = session.page(page).unwrap();
+        let own = id.rsplit('/').next().unwrap();
+        let file = golden(&format!("{CASE}/experts/{own}/adapter_model.safetensors"));
+        let range = description.range.start as usize..description.range.end as usize;
+        session.provide(page, &std::fs::read(file).unwrap()[range]).unwrap();
+    }
+}
+
 #[test]
 fn an_id_that_is_there_once_is_short_and_one_that_is_there_twice_has_its_catalogue_before_it() {
     let mut session = session();
@@ -35,12 +46,33 @@ fn an_id_that_is_there_once_is_short_and_one_that_is_there_twice_has_its_catalog
     // A full name is always taken, a short one where it is one expert's alone.
     for id in ["sums/arithmetic", "school/late_blocks", "sums/chemistry", "chemistry"] {
         session.start(include(id)).unwrap();
+        session.start(Request { bias: [(id.to_owned(), 1.0)].into(), ..case.request(2) }).unwrap();
     }
     for id in ["arithmetic", "school/chemistry", "sums/", "/arithmetic"] {
         let error = session.start(include(id)).unwrap_err();
         assert_eq!(error.code, ErrorCode::UnknownExpert);
         assert!(error.expected.contains("sums/arithmetic, chemistry, school/arithmetic"), "{error}");
     }
+}
+
+#[test]
+fn experts_of_two_catalogues_answer_as_those_of_one() {
+    let [arithmetic, chemistry, late] = ["arithmetic", "chemistry", "late_blocks"].map(expert);
+    let one = build("one", "all", &[&arithmetic, &chemistry, &late]);
+    let two = [build("two-a", "a", &[&arithmetic]), build("two-b", "b", &[&chemistry, &late])];
+    let case = Case::load(CASE);
+    let answer_of = |folders: &[PathBuf]| {
+        let mut session = session();
+        for folder in folders {
+            session.add_catalog(&parse(&json(folder)).unwrap(), &gates(folder)).unwrap();
+        }
+        provide_all(&mut session);
+        answer(&mut session, case.request(2))
+    };
+    let (found, expected) = (answer_of(&two), answer_of(&[one]));
+    assert_eq!(found.output_ids, expected.output_ids);
+    assert_eq!(found.routing, expected.routing);
+    assert_eq!(found.values["logits"], expected.values["logits"]);
 }
 
 #[test]
@@ -77,13 +109,7 @@ fn the_first_catalogue_s_k_counts() {
         for (catalog, gates) in [with_k(&sums, first), with_k(&school, second)] {
             session.add_catalog(&catalog, &gates).unwrap();
         }
-        for page in 0..session.page_count() {
-            let (id, description) = session.page(page).unwrap();
-            let own = id.rsplit('/').next().unwrap();
-            let file = crate::support::golden(&format!("{CASE}/experts/{own}/adapter_model.safetensors"));
-            let range = description.range.start as usize..description.range.end as usize;
-            session.provide(page, &file[range]).unwrap();
-        }
+        provide_all(&mut session);
         let case = Case::load(CASE);
         let found = answer(&mut session, Request { top_k: None, ..case.request(2) });
         let most = found.routing.iter().map(|choice| choice.experts.len()).max();

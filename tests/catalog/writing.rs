@@ -291,3 +291,39 @@ fn an_expert_is_not_converted_over_itself_nor_away_from_where_it_is_hosted() {
     catalog("build", &[&inside, &"-o", &folder]).good();
     assert_eq!(contents(&inside), before, "an expert in the folder is served where it is");
 }
+
+/// The arithmetic expert with all A before all B, which no sorting by name gives.
+fn shuffled(test: &str) -> std::path::PathBuf {
+    let folder = fresh(test).join("arithmetic");
+    copy(&expert("arithmetic"), &folder);
+    let path = folder.join("adapter_model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<_> = file.iter().collect();
+    tensors.sort_by_key(|(name, _)| (name.contains("lora_B"), name.to_string()));
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, tensor) in tensors {
+        let start = data.len();
+        data.extend(tensor.data());
+        let place = [start, data.len()];
+        let entry = serde_json::json!({ "dtype": "F32", "shape": tensor.shape(), "data_offsets": place });
+        header.insert(name.to_owned(), entry);
+    }
+    let header = Value::Object(header).to_string();
+    let written = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat();
+    fs::write(path, written).unwrap();
+    folder
+}
+
+#[test]
+fn a_file_that_cannot_be_cut_into_pages_is_refused_and_put_in_order_when_it_is_converted() {
+    let (folder, output) = (shuffled("shuffled"), fresh("shuffled-out"));
+    let errors = catalog("build", &[&folder, &"-o", &output]).bad();
+    assert!(errors.contains("[unsupported]") && errors.contains("sorted by name"), "{errors}");
+    catalog("build", &[&folder, &"-o", &output, &"--dtype", &"f16"]).good();
+    let in_order = fresh("shuffled-in-order");
+    catalog("build", &[&expert("arithmetic"), &"-o", &in_order, &"--dtype", &"f16"]).good();
+    let factors = |folder: &Path| tensors(&folder.join("experts/arithmetic/adapter_model.safetensors"));
+    assert_eq!(factors(&output), factors(&in_order));
+    catalog("check", &[&output]).good();
+}

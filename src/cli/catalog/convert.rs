@@ -1,18 +1,19 @@
 //! Adapters in fewer bits: the same PEFT file with factors of another type.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use gander::experts::block_of;
 use gander::formats::encoding::Encoding;
 use gander::formats::peft::WEIGHTS;
-use gander::formats::safetensors::Header;
+use gander::formats::safetensors::{Header, HeaderTensor};
 use gander::tensor::DType;
 use gander::{Error, ErrorCode, Result};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 
-/// An adapter file whose LoRA factors are all of one 16-bit type; the file itself if they are. Gates in it stay what they
-/// are: they are fetched once, and rounding them would change who is chosen.
+/// An adapter file whose LoRA factors are all of one 16-bit type, block after block; the file itself if it is so. Gates in it
+/// stay what they are: they are fetched once, and rounding them would change who is chosen.
 ///
 /// # Errors
 /// [`ErrorCode::NotFinite`] for a value that the type cannot hold.
@@ -22,8 +23,7 @@ pub fn convert(weights: &[u8], dtype: DType) -> Result<Cow<'_, [u8]>> {
         _ => Dtype::BF16,
     };
     let header = Header::of_file(WEIGHTS, weights)?;
-    let is_factor = |name: &str| name.ends_with(".lora_A.weight") || name.ends_with(".lora_B.weight");
-    if header.tensors.iter().all(|(name, tensor)| tensor.dtype == target || !is_factor(name)) {
+    if factors(&header).all(|(_, tensor)| tensor.dtype == target) && is_block_after_block(&header) {
         return Ok(Cow::Borrowed(weights));
     }
     let mut converted = BTreeMap::new();
@@ -45,6 +45,25 @@ pub fn convert(weights: &[u8], dtype: DType) -> Result<Cow<'_, [u8]>> {
     });
     let metadata = (!header.metadata.is_empty()).then(|| header.metadata.into_iter().collect());
     Ok(Cow::Owned(safetensors::serialize(views, metadata).expect("names and shapes are in order")))
+}
+
+fn is_factor(name: &str) -> bool {
+    name.ends_with(".lora_A.weight") || name.ends_with(".lora_B.weight")
+}
+
+fn factors(header: &Header) -> impl Iterator<Item = (&str, &HeaderTensor)> {
+    header.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).filter(|(name, _)| is_factor(name))
+}
+
+/// Whether every block's factors lie together, as they do where one type's tensors are sorted by name.
+pub fn is_block_after_block(header: &Header) -> bool {
+    let block = |name: &str| block_of(name.trim_start_matches("base_model.model.")).to_owned();
+    let mut places: Vec<(usize, String)> =
+        factors(header).map(|(name, tensor)| (tensor.range.start, block(name))).collect();
+    places.sort();
+    places.dedup_by(|later, earlier| later.1 == earlier.1);
+    let blocks: BTreeSet<&String> = places.iter().map(|(_, block)| block).collect();
+    blocks.len() == places.len()
 }
 
 /// The nearest values of a 16-bit type.

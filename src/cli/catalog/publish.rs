@@ -8,11 +8,12 @@ use gander::catalog::{ExpertRecord, FactorRecord, ModuleRecord, PageRecord};
 use gander::experts::{Expert, Page, PageTensor, hex, sha256};
 use gander::formats::open::{read, unreadable};
 use gander::formats::peft::{self, LoraPart};
+use gander::formats::safetensors::Header;
 use gander::tensor::DType;
 use gander::{Error, ErrorCode, Result};
 use serde::Deserialize;
 
-use super::convert::convert;
+use super::convert::{convert, is_block_after_block};
 use super::draft::{Draft, reference};
 use super::{BaseCard, Experts};
 use crate::cli::host::{self, AdapterFiles};
@@ -55,6 +56,11 @@ pub fn publish(
         }
         _ => false,
     };
+    if !is_block_after_block(&Header::of_file(peft::WEIGHTS, &files.weights)?) {
+        let problem = "a block's factors are not together, and so cannot be fetched together";
+        let expected = "tensors sorted by name, as PEFT saves those of one type; --dtype writes them so";
+        return Err(Error::new(ErrorCode::Unsupported, peft::WEIGHTS, problem, expected));
+    }
     let url = match options.hosted.iter().find(|(hosted, _)| *hosted == id) {
         Some((_, url)) => hosted_url(url, is_converted)?,
         None => place(draft, &id, &folder, &files, is_converted)?,
