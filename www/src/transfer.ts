@@ -82,7 +82,7 @@ async function transferOnce<T>(
       const problem = stall.fired
         ? `no bytes for ${network.stallMilliseconds / 1000} s`
         : `the connection failed (${cause instanceof Error ? cause.message : cause})`;
-      const failure = new GanderError("network", url, problem, "an answer from the server", { cause });
+      const failure = new GanderError("network", url, problem, expectedAnswer(url), { cause });
       throw new TransientFailure(failure);
     } finally {
       stall.pause();
@@ -121,6 +121,13 @@ function checkStatus(response: Response, url: string): void {
   );
   const transient = response.status === 429 || response.status >= 500;
   throw transient ? new TransientFailure(failure) : failure;
+}
+
+/** Browsers do not say why they refuse; where it may have been their rule and not the network, the rule is named. */
+function expectedAnswer(url: string): string {
+  const own = globalThis.location?.origin;
+  if (own === undefined || new URL(url).origin === own) return "an answer from the server";
+  return `an answer that pages of ${own} may read (CORS: access-control-allow-origin), and a policy (CSP connect-src) that allows it`;
 }
 
 class StallTimer {
