@@ -1,12 +1,15 @@
 // The stages of npm test. Each answers with its counts, or throws.
 
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildDemo } from "../build/demo.mjs";
 import { buildPackage } from "../build/package.mjs";
+import { makeReference, referenceFile } from "../build/reference.mjs";
 import { checkSize } from "../build/size.mjs";
 import { buildWasm } from "../build/wasm.mjs";
 import { run } from "../lib/command.mjs";
 import { root, wasmTarget } from "../lib/paths.mjs";
+import { say } from "../lib/say.mjs";
 import { chromedriver, ensureBrowser, ensureFirefox } from "../setup/browser.mjs";
 import { ensureRustComponents } from "../setup/rust_components.mjs";
 import { ensureVulkan } from "../setup/vulkan.mjs";
@@ -76,6 +79,15 @@ export const stages = [
       await buildDemo();
       checkSize();
       return countStep(0);
+    },
+  },
+  {
+    name: "docs",
+    title: "the API reference is current (TypeDoc)",
+    run: async () => {
+      const isCurrent = (await makeReference()) === readFileSync(referenceFile, "utf8");
+      if (!isCurrent) say("docs/api.md is not what the comments say; npm run docs writes it");
+      return countStep(isCurrent ? 0 : 1);
     },
   },
   {

@@ -16,10 +16,16 @@ export const installed = join(folder, "installed/node_modules/gander");
 export const ocean = join(process.cwd(), "www/demo/ocean");
 export const line = "the invoice of 12-Oct-2025";
 
-/** A copy of one of docs/examples with the package installed; nothing in it was there before. */
+/** A copy of one of docs/examples with the package installed. */
 export function freshExample(name: string): string {
-  const app = mkdtempSync(join(folder, `${name}-`));
+  const app = freshFolder(name);
   cpSync(join(process.cwd(), "docs/examples", name), app, { recursive: true });
+  return app;
+}
+
+/** An empty folder but for the installed package. */
+export function freshFolder(name: string): string {
+  const app = mkdtempSync(join(folder, `${name}-`));
   mkdirSync(join(app, "node_modules"));
   cpSync(installed, join(app, "node_modules/gander"), { recursive: true });
   return app;

@@ -4,6 +4,10 @@ import { aborted } from "./errors.ts";
 import type { Answer, Piece } from "./types.ts";
 import { linked } from "./waiting.ts";
 
+/** @inline */
+// biome-ignore lint/suspicious/noExplicitAny: as with every promise
+type OnRejected<Rejected> = ((error: any) => Rejected | PromiseLike<Rejected>) | null;
+
 /**
  * `for await (const piece of generation)` gives the pieces as they come; `await generation` the whole answer. Both may
  * be used, in any order: every loop starts at the first piece. Leaving a loop early stops the generation.
@@ -11,7 +15,9 @@ import { linked } from "./waiting.ts";
  * The engine runs at most 32 pieces ahead of the loop that has read most. It runs to the end, however slow the loops, once
  * somebody awaits the whole or another call waits for its turn.
  */
-export class Generation implements AsyncIterable<Piece>, PromiseLike<Answer> {
+export class Generation implements AsyncIterable<Piece>, Promise<Answer> {
+  /** @ignore */
+  readonly [Symbol.toStringTag] = "Generation";
   readonly #pieces: Piece[] = [];
   readonly #answer: Promise<Answer>;
   readonly #stop: AbortController;
@@ -25,6 +31,7 @@ export class Generation implements AsyncIterable<Piece>, PromiseLike<Answer> {
   #wakeReaders: () => void = () => {};
   #news = this.#nextNews();
 
+  /** @internal */
   constructor(
     run: (onPiece: (piece: Piece) => Promise<void> | undefined, signal: AbortSignal) => Promise<Answer>,
     signal: AbortSignal | undefined,
@@ -43,16 +50,28 @@ export class Generation implements AsyncIterable<Piece>, PromiseLike<Answer> {
     this.#answer.then(end, end);
   }
 
+  /** @ignore */
   // biome-ignore lint/suspicious/noThenProperty: being awaitable is what this class is for
   then<Resolved = Answer, Rejected = never>(
     onResolved?: ((answer: Answer) => Resolved | PromiseLike<Resolved>) | null,
-    onRejected?: ((error: unknown) => Rejected | PromiseLike<Rejected>) | null,
+    onRejected?: OnRejected<Rejected>,
   ): Promise<Resolved | Rejected> {
     this.#isAwaited = true;
     this.#markRead(Number.POSITIVE_INFINITY);
     return this.#answer.then(onResolved, onRejected);
   }
 
+  /** @ignore */
+  catch<Rejected = never>(onRejected?: OnRejected<Rejected>): Promise<Answer | Rejected> {
+    return this.then(null, onRejected);
+  }
+
+  /** @ignore */
+  finally(onEnded?: (() => void) | null): Promise<Answer> {
+    return this.then().finally(onEnded);
+  }
+
+  /** The pieces, from the first; then the failure, if the answer fails. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Piece, void, undefined> {
     let next = 0;
     this.#isRead = true;

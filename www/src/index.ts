@@ -29,6 +29,7 @@ export type * from "./types.ts";
 
 /** A base model with its experts, ready to answer. */
 export class Gander {
+  /** What is known of the base. */
   readonly base: Base;
   /** The experts of the catalogues, in their order. */
   readonly experts: readonly Expert[];

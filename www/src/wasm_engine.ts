@@ -15,7 +15,8 @@ export async function startEngineModule(wasmUrl: string): Promise<EngineModule> 
       "worker",
       url.href,
       `the WebAssembly module did not start (${error})`,
-      "gander_bg.wasm of the same release; pass wasmUrl if your bundler puts it elsewhere",
+      "gander_bg.wasm of this release there (else pass wasmUrl), and a policy of the page that lets it run: CSP connect-src, " +
+        "and script-src 'wasm-unsafe-eval'",
       { cause: error },
     );
   }

@@ -30,6 +30,21 @@ test("it can be looped over and awaited, in any order and more than once", async
   assert.equal(await generation, answer);
 });
 
+test("it has all that a promise has", async () => {
+  const ends: string[] = [];
+  const failing = new Generation(
+    () => Promise.reject(new GanderError("network", "x", "gone", "there")),
+    undefined,
+  );
+  assert.equal(await failing.catch((error) => error.code), "network");
+  assert.equal(await new Generation(spell, undefined).finally(() => ends.push("end")), answer);
+  await assert.rejects(
+    failing.finally(() => ends.push("end")),
+    { code: "network" },
+  );
+  assert.deepEqual(ends, ["end", "end"]);
+});
+
 test("two loops at once both get every piece", async () => {
   const generation = new Generation(spell, undefined);
   assert.deepEqual(await Promise.all([textOf(generation), textOf(generation)]), ["abc", "abc"]);
