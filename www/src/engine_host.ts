@@ -15,13 +15,15 @@ import type {
   Host,
   Loaded,
   LoadRequest,
+  PlainAnswer,
   RunEvents,
   ScoreRequest,
 } from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
 import { throttled } from "./throttle.ts";
+import { packTrace, type TracedToken } from "./trace_data.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
-import type { Answer, ChoiceScore, OnProgress, RoutedChoice, Scores } from "./types.ts";
+import type { ChoiceScore, OnProgress, RoutedChoice, Scores, Stats } from "./types.ts";
 import { allOrFirstFailure, linked, yieldToEvents } from "./waiting.ts";
 
 /** What is wrong with a device, not with the request. */
@@ -94,7 +96,7 @@ export class EngineHost implements Host {
     }
   }
 
-  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<PlainAnswer> {
     return this.#inTurn("generate", signal, (stop) => this.#generate(request, events, stop));
   }
 
@@ -120,10 +122,14 @@ export class EngineHost implements Host {
     });
   }
 
-  async #generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+  async #generate(
+    request: GenerateRequest,
+    events: GenerateEvents,
+    signal: AbortSignal,
+  ): Promise<PlainAnswer> {
     const engine = this.#usableEngine("generate");
     const meter = new Meter();
-    const routing: RoutedChoice[] = [];
+    const written = request.options.trace ? new WrittenTokens() : undefined;
     const purses = [this.#purse, new Purse(request.budget)];
     await this.#call(() => engine.start(startRequest(request)));
     return this.#untilDone(engine, events, async () => {
@@ -133,7 +139,7 @@ export class EngineHost implements Host {
         switch (step.kind) {
           case "token": {
             meter.token();
-            routing.push(...(step.routing ?? []));
+            written?.add(step);
             const { kind: _, skipped, ...piece } = step;
             if (skipped) this.#bringBehind(skipped, purses);
             events.onPiece(piece);
@@ -143,7 +149,7 @@ export class EngineHost implements Host {
             await this.#bringAffordable(step.pages, purses, events.onProgress, signal, engine);
             break;
           case "done":
-            return answerOf(step, routing, request.options.trace === true, meter);
+            return answerOf(step, written, meter);
         }
       }
     });
@@ -305,14 +311,30 @@ function disposedError(): GanderError {
 
 function answerOf(
   done: Extract<Step, { kind: "done" }>,
-  decoderRouting: RoutedChoice[],
-  traced: boolean,
+  written: WrittenTokens | undefined,
   meter: Meter,
-): Answer {
+): PlainAnswer {
   const { text, finish, inputIds, outputIds } = done;
-  const answer: Answer = { text, finish, inputIds, outputIds, stats: meter.stats(done) };
-  if (traced) answer.routing = [...(done.encoderRouting ?? []), ...decoderRouting];
+  const answer: PlainAnswer = { text, finish, inputIds, outputIds, stats: meter.stats(done) };
+  if (written) {
+    const inputTokens = inputIds.map((id, token) => ({ id, text: done.inputTexts?.[token] ?? null }));
+    const choices = [...(done.encoderRouting ?? []), ...written.choices];
+    // Without a tokenizer the pieces are empty, which is not to say that the tokens are.
+    const outputTokens = written.tokens.map((token) => (text === null ? { ...token, text: null } : token));
+    answer.routing = packTrace(choices, inputTokens, outputTokens);
+  }
   return answer;
+}
+
+/** The tokens of a traced answer, with their routing. */
+class WrittenTokens {
+  readonly tokens: TracedToken[] = [];
+  readonly choices: RoutedChoice[] = [];
+
+  add({ tokenId, text, routing = [] }: Extract<Step, { kind: "token" }>): void {
+    this.tokens.push({ id: tokenId, text });
+    this.choices.push(...routing);
+  }
 }
 
 /** Times one generation. */
@@ -326,7 +348,7 @@ class Meter {
     this.#tokens++;
   }
 
-  stats(work: Extract<Step, { kind: "done" }>): Answer["stats"] {
+  stats(work: Extract<Step, { kind: "done" }>): Stats {
     const milliseconds = performance.now() - this.#start;
     return {
       tokens: this.#tokens,

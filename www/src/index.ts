@@ -4,8 +4,10 @@ import { checkBudget } from "./budget.ts";
 import type { EngineOptions } from "./engine.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
-import type { GenerateRequest, Host, Loaded, LoadRequest, ScoreRequest } from "./host.ts";
+import type { GenerateRequest, Host, Loaded, LoadRequest, PlainAnswer, ScoreRequest } from "./host.ts";
+import { RoutingTrace } from "./trace.ts";
 import type {
+  Answer,
   Base,
   DeviceName,
   Expert,
@@ -20,7 +22,12 @@ import type {
 import { WorkerHost, type WorkerLike } from "./worker_host.ts";
 
 export { GanderError, type GanderErrorCode } from "./errors.ts";
+export type { ExplainedPart, ExplainOptions } from "./explain.ts";
 export type { Generation } from "./generation.ts";
+export type { ExpertShare, ExpertUse, ExpertWeight, RoutingTable, Selection } from "./routing_table.ts";
+export { RoutingTrace } from "./trace.ts";
+export type { TracedToken } from "./trace_data.ts";
+export type { TraceJson } from "./trace_files.ts";
 export type * from "./types.ts";
 
 /** A base model with its experts, ready to answer. */
@@ -74,7 +81,8 @@ export class Gander {
       checkBudget("budget", budget);
       const request: GenerateRequest = { input, options: checkedOptions(engineOptions) };
       if (budget) request.budget = budget;
-      return this.#host.generate(request, { onPiece, onProgress, onDevice: this.#onDevice }, stop);
+      const events = { onPiece, onProgress, onDevice: this.#onDevice };
+      return traced(await this.#host.generate(request, events, stop));
     };
     return new Generation(run, signal);
   }
@@ -102,6 +110,11 @@ export class Gander {
   async dispose(): Promise<void> {
     this.#host.dispose();
   }
+}
+
+/** Numbers crossed from the worker; what asks them is made here. */
+function traced({ routing, ...answer }: PlainAnswer): Answer {
+  return routing ? { ...answer, routing: new RoutingTrace(routing) } : answer;
 }
 
 /** Every option of the engine by name; the compiler sees to it that none is forgotten. */

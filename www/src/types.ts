@@ -1,5 +1,7 @@
 // What the users of the package see and write.
 
+import type { RoutingTrace } from "./trace.ts";
+
 /** Which experts one linear layer chose for one token, best first, with weights that sum to 1. */
 export interface RoutedChoice {
   /** The layer, as Hugging Face names it: `decoder.block.0.layer.0.SelfAttention.q`. */
@@ -68,8 +70,8 @@ export interface Answer {
   finish: Finish;
   inputIds: number[];
   outputIds: number[];
-  /** Present where `trace` was asked for: encoder first, then decoder, in the order of the tokens. */
-  routing?: RoutedChoice[];
+  /** Present where `trace` was asked for. */
+  routing?: RoutingTrace;
   stats: Stats;
 }
 

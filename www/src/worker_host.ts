@@ -7,11 +7,12 @@ import type {
   Host,
   Loaded,
   LoadRequest,
+  PlainAnswer,
   RunEvents,
   ScoreRequest,
 } from "./host.ts";
 import type { Reply, Request } from "./protocol.ts";
-import type { Answer, OnProgress, Scores } from "./types.ts";
+import type { OnProgress, Scores } from "./types.ts";
 import { onAbort } from "./waiting.ts";
 
 /** What is used of a Worker. */
@@ -65,7 +66,7 @@ export class WorkerHost implements Host {
     });
   }
 
-  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<PlainAnswer> {
     return this.#ask((id) => ({ kind: "generate", id, request }), events, signal);
   }
 
