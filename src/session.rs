@@ -530,6 +530,13 @@ impl Session {
         self.generation.as_ref().map_or(&[], |generation| &generation.input_ids)
     }
 
+    /// What each input id adds to the text; none without a tokenizer. One that the vocabulary lacks adds nothing.
+    pub fn input_texts(&self) -> Option<Vec<String>> {
+        let tokenizer = self.tokenizer.as_ref().ok()?;
+        let mut stream = StreamDecoder::new();
+        Some(self.input_ids().iter().map(|id| stream.push(tokenizer, *id).unwrap_or_default()).collect())
+    }
+
     /// The ids produced so far, without the start token, with the end token if it was reached.
     pub fn output_ids(&self) -> &[u32] {
         self.generation.as_ref().map_or(&[], |generation| &generation.output_ids)

@@ -146,6 +146,9 @@ enum StepInfo<'a> {
         output_ids: &'a [u32],
         #[serde(skip_serializing_if = "Option::is_none")]
         encoder_routing: Option<&'a [RoutedToken]>,
+        /// What each input id adds to the text, where the encoder's routing is told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input_texts: Option<Vec<String>>,
         passes: usize,
         pages_wanted: usize,
         bytes_wanted: usize,
@@ -419,6 +422,7 @@ impl Engine {
                     input_ids: session.input_ids(),
                     output_ids: session.output_ids(),
                     encoder_routing: (!routing.is_empty()).then_some(routing),
+                    input_texts: if routing.is_empty() { None } else { session.input_texts() },
                     passes: work.passes,
                     pages_wanted: work.pages_wanted,
                     bytes_wanted: work.bytes_wanted,

@@ -3,17 +3,33 @@
 import { build } from "esbuild";
 import { demoDistFolder, root } from "../lib/paths.mjs";
 
+/** The package is a file beside the demo, as for any page. An import map would be a script inside the page, which its content policy forbids. */
+const packageBeside = {
+  name: "package-beside",
+  setup({ onResolve }) {
+    onResolve({ filter: /^gander$/ }, () => ({ path: "../index.js", external: true }));
+  },
+};
+
 export async function buildDemo(folder = demoDistFolder) {
-  await build({
+  const common = {
     absWorkingDir: root,
-    entryPoints: ["www/demo/demo.ts"],
     outdir: folder,
     bundle: true,
-    format: "esm",
     target: "es2022",
-    // The page's import map says where the package is: the demo uses it as any page would.
-    external: ["gander"],
     minify: true,
     logLevel: "warning",
+  };
+  await build({
+    ...common,
+    entryPoints: ["www/demo/demo.ts"],
+    format: "esm",
+    plugins: [packageBeside],
+  });
+  // The one runs before the page is drawn, the other where some browsers know no modules.
+  await build({
+    ...common,
+    entryPoints: ["www/demo/theme.ts", "www/demo/service_worker.ts"],
+    format: "iife",
   });
 }

@@ -18,6 +18,7 @@ export async function buildPageFixture(folder, ocean) {
     recursive: true,
     filter: (path) => path !== join(root, "www/demo/ocean"),
   });
+  cpSync(join(root, "www/service_worker.js"), join(folder, "service_worker.js"));
   await bundlePackage(join(folder, "dist"), {
     "#engine": join(root, "tests/web/scripted_engine_module.ts"),
   });

@@ -185,7 +185,14 @@ export class ScriptedEngine implements Engine {
         text: this.#isSpoilt ? "spoilt" : characters.slice(0, limit).join(""),
         inputIds: characters.map(codeOf),
         outputIds: characters.slice(0, limit).map(codeOf),
-        ...(request.trace ? { encoderRouting: this.#route("encoder", 0, "A") } : {}),
+        ...(request.trace
+          ? {
+              encoderRouting: characters.flatMap((character, token) =>
+                this.#route("encoder", token, character),
+              ),
+              inputTexts: characters,
+            }
+          : {}),
         passes: running.passes,
         pagesWanted: running.wanted.size,
         bytesWanted: this.#pages().reduce(

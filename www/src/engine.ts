@@ -63,6 +63,8 @@ export type Step =
       inputIds: number[];
       outputIds: number[];
       encoderRouting?: RoutedChoice[];
+      /** What each input id adds to the text, where the routing is told and the base has a tokenizer. */
+      inputTexts?: string[];
       passes: number;
       pagesWanted: number;
       bytesWanted: number;

@@ -19,6 +19,7 @@ import type {
   Host,
   Loaded,
   LoadRequest,
+  PlainAnswer,
   RunEvents,
   ScoreRequest,
 } from "./host.ts";
@@ -28,8 +29,9 @@ import { prefetch } from "./prefetch.ts";
 import { RunAhead } from "./run_ahead.ts";
 import { credentialsFor } from "./safe_url.ts";
 import { throttled } from "./throttle.ts";
+import { packTrace, type TracedToken } from "./trace_data.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
-import type { Answer, ChoiceScore, OnProgress, RoutedChoice, Scores } from "./types.ts";
+import type { ChoiceScore, OnProgress, RoutedChoice, Scores, Stats } from "./types.ts";
 import { allOrFirstFailure, linked, yieldToEvents } from "./waiting.ts";
 
 /** What is wrong with a device, not with the request. */
@@ -109,7 +111,7 @@ export class EngineHost implements Host {
     }
   }
 
-  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<PlainAnswer> {
     return this.#inTurn("generate", signal, (stop, contended) =>
       this.#generate(request, events, stop, contended),
     );
@@ -172,12 +174,12 @@ export class EngineHost implements Host {
     events: GenerateEvents,
     signal: AbortSignal,
     contended: AbortSignal,
-  ): Promise<Answer> {
+  ): Promise<PlainAnswer> {
     const engine = this.#usable("generate", this.#engine);
     // A slow reader holds the engine back, but not those who wait behind it: it may itself wait for them.
     const runAhead = new RunAhead(signal, contended);
     const meter = new Meter();
-    const routing: RoutedChoice[] = [];
+    const written = request.options.trace ? new WrittenTokens() : undefined;
     const purses = [this.#purse, new Purse(request.budget)];
     await this.#call(() => engine.start(startRequest(request)));
     return this.#untilDone(engine, events, async () => {
@@ -187,7 +189,7 @@ export class EngineHost implements Host {
         switch (step.kind) {
           case "token": {
             meter.token();
-            routing.push(...(step.routing ?? []));
+            written?.add(step);
             const { kind: _, skipped, ...piece } = step;
             if (skipped) this.#bringBehind(skipped, purses);
             runAhead.add(events.onPiece(piece));
@@ -200,7 +202,7 @@ export class EngineHost implements Host {
             );
             break;
           case "done":
-            return answerOf(step, routing, request.options.trace === true, meter);
+            return answerOf(step, written, meter);
         }
       }
     });
@@ -386,14 +388,30 @@ function disposedError(): GanderError {
 
 function answerOf(
   done: Extract<Step, { kind: "done" }>,
-  decoderRouting: RoutedChoice[],
-  traced: boolean,
+  written: WrittenTokens | undefined,
   meter: Meter,
-): Answer {
+): PlainAnswer {
   const { text, finish, inputIds, outputIds } = done;
-  const answer: Answer = { text, finish, inputIds, outputIds, stats: meter.stats(done) };
-  if (traced) answer.routing = [...(done.encoderRouting ?? []), ...decoderRouting];
+  const answer: PlainAnswer = { text, finish, inputIds, outputIds, stats: meter.stats(done) };
+  if (written) {
+    const inputTokens = inputIds.map((id, token) => ({ id, text: done.inputTexts?.[token] ?? null }));
+    const choices = [...(done.encoderRouting ?? []), ...written.choices];
+    // Without a tokenizer the pieces are empty, which is not to say that the tokens are.
+    const outputTokens = written.tokens.map((token) => (text === null ? { ...token, text: null } : token));
+    answer.routing = packTrace(choices, inputTokens, outputTokens);
+  }
   return answer;
+}
+
+/** The tokens of a traced answer, with their routing. */
+class WrittenTokens {
+  readonly tokens: TracedToken[] = [];
+  readonly choices: RoutedChoice[] = [];
+
+  add({ tokenId, text, routing = [] }: Extract<Step, { kind: "token" }>): void {
+    this.tokens.push({ id: tokenId, text });
+    this.choices.push(...routing);
+  }
 }
 
 /** Times one generation. */
@@ -420,7 +438,7 @@ class Meter {
     this.#waited += performance.now() - start;
   }
 
-  stats(work: Extract<Step, { kind: "done" }>): Answer["stats"] {
+  stats(work: Extract<Step, { kind: "done" }>): Stats {
     const { fetched, bytesFetched, fromCache, bytesFromCache } = this.#pages;
     const milliseconds = performance.now() - this.#start;
     return {

@@ -2,6 +2,7 @@
 // before a worker (`WorkerHost`) answer the same calls, so nothing above knows which of them it has.
 
 import type { EngineOptions } from "./engine.ts";
+import type { TraceData } from "./trace_data.ts";
 import type {
   Answer,
   Base,
@@ -50,6 +51,9 @@ export interface ScoreRequest extends GenerateRequest {
   choices: readonly Input[];
 }
 
+/** An answer with its routing as plain numbers. */
+export type PlainAnswer = Omit<Answer, "routing"> & { routing?: TraceData };
+
 export interface RunEvents {
   onProgress: OnProgress;
   /** Another device took over. */
@@ -77,7 +81,7 @@ export interface CacheRequest<Ask extends keyof CacheAnswers = keyof CacheAnswer
 export interface Host {
   load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded>;
   /** Calls queue and are answered in order. */
-  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer>;
+  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<PlainAnswer>;
   /** Queues with the others. */
   score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores>;
   /** Waits for no generation. */

@@ -4,10 +4,12 @@
 import { checkBudget } from "./budget.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
-import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
+import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest, PlainAnswer } from "./host.ts";
 import { ModelCache } from "./model_cache.ts";
 import { checkInput, checkLoadOptions, checkRun, engineOptionsOf, inWords } from "./options.ts";
+import { RoutingTrace } from "./trace.ts";
 import type {
+  Answer,
   Base,
   CacheOptions,
   DeviceName,
@@ -23,8 +25,13 @@ import type {
 import { WorkerHost, type WorkerLike } from "./worker_host.ts";
 
 export { GanderError, type GanderErrorCode } from "./errors.ts";
+export type { ExplainedPart, ExplainOptions } from "./explain.ts";
 export type { Generation } from "./generation.ts";
 export type { ModelCache } from "./model_cache.ts";
+export type { ExpertShare, ExpertUse, ExpertWeight, RoutingTable, Selection } from "./routing_table.ts";
+export { RoutingTrace } from "./trace.ts";
+export type { TracedToken } from "./trace_data.ts";
+export type { TraceJson } from "./trace_files.ts";
 export type * from "./types.ts";
 
 /** A base model with its experts, ready to answer. */
@@ -87,7 +94,7 @@ export class Gander {
     const run = async (onPiece: GenerateEvents["onPiece"], stop: AbortSignal) => {
       if (wrong) throw wrong;
       const events = { onPiece, onProgress: listener(options.onProgress), onDevice: this.#onDevice };
-      return this.#host.generate(runRequest(input, options), events, stop);
+      return traced(await this.#host.generate(runRequest(input, options), events, stop));
     };
     return new Generation(run, wrong ? undefined : options.signal);
   }
@@ -126,6 +133,11 @@ function runRequest(input: Input, options: GenerateOptions): GenerateRequest {
   const request: GenerateRequest = { input, options: engineOptionsOf(options) };
   if (options.budget) request.budget = options.budget;
   return request;
+}
+
+/** Numbers crossed from the worker; what asks them is made here. */
+function traced({ routing, ...answer }: PlainAnswer): Answer {
+  return routing ? { ...answer, routing: new RoutingTrace(routing) } : answer;
 }
 
 /** What a listener throws is its own affair, as with the browser's events: it is reported, and stops nothing. */

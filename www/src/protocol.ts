@@ -7,9 +7,10 @@ import type {
   GenerateRequest,
   Loaded,
   LoadRequest,
+  PlainAnswer,
   ScoreRequest,
 } from "./host.ts";
-import type { Answer, LoadedDevice, Piece, Progress, Scores } from "./types.ts";
+import type { LoadedDevice, Piece, Progress, Scores } from "./types.ts";
 
 /** To the worker. Loading is stopped by ending the worker, so it has no abort of its own. */
 export type Request =
@@ -30,5 +31,5 @@ export type Reply =
   | { kind: "progress"; id?: number; progress: Progress }
   | { kind: "piece"; id: number; piece: Piece }
   | { kind: "device"; id: number; device: LoadedDevice }
-  | { kind: "answer"; id: number; answer: Answer | Scores | CacheAnswers[keyof CacheAnswers] }
+  | { kind: "answer"; id: number; answer: PlainAnswer | Scores | CacheAnswers[keyof CacheAnswers] }
   | { kind: "failed"; id: number; error: PlainError };

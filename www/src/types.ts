@@ -1,5 +1,7 @@
 // What the users of the package see and write.
 
+import type { RoutingTrace } from "./trace.ts";
+
 /** Which experts one linear layer chose for one token, best first, with weights that sum to 1. */
 export interface RoutedChoice {
   /** The layer, as Hugging Face names it: `decoder.block.0.layer.0.SelfAttention.q`. */
@@ -80,8 +82,8 @@ export interface Answer {
   inputIds: number[];
   /** What it wrote, end token included where it came to one. */
   outputIds: number[];
-  /** Present where `trace` was asked for: encoder first, then decoder, in the order of the tokens. */
-  routing?: RoutedChoice[];
+  /** Present where `trace` was asked for. */
+  routing?: RoutingTrace;
   /** What it cost. */
   stats: Stats;
 }

@@ -9,11 +9,12 @@ import type {
   Host,
   Loaded,
   LoadRequest,
+  PlainAnswer,
   RunEvents,
   ScoreRequest,
 } from "./host.ts";
 import type { Reply, Request } from "./protocol.ts";
-import type { Answer, OnProgress, Scores } from "./types.ts";
+import type { OnProgress, Scores } from "./types.ts";
 import { onAbort, pause } from "./waiting.ts";
 
 const MOST_MILLISECONDS_TO_DISPOSE = 1000;
@@ -64,7 +65,7 @@ export class WorkerHost implements Host {
     });
   }
 
-  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
+  generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<PlainAnswer> {
     return this.#ask((id) => ({ kind: "generate", id, request }), events, signal);
   }
 

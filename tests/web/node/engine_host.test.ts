@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { EngineHost } from "../../../www/src/engine_host.ts";
 import type { GenerateRequest } from "../../../www/src/host.ts";
+import type { TableData } from "../../../www/src/trace_data.ts";
 import { defaultNetwork } from "../../../www/src/transfer.ts";
 import type { DeviceName, LoadedDevice, Piece, Progress } from "../../../www/src/types.ts";
 import { FaultServer } from "../fault_server.ts";
@@ -185,10 +186,20 @@ describe("generating", () => {
 
   test("reports the routing where it is asked for", async () => {
     const { routing } = await generate("a", { trace: true });
-    assert.deepEqual(
-      routing?.map((choice) => choice.module.split(".")[0]),
-      ["encoder", "encoder", "decoder", "decoder"],
-    );
+    assert.deepEqual(routing?.experts, ["letters", "signs"]);
+    for (const [side, stack] of [
+      ["input", "encoder"],
+      ["output", "decoder"],
+    ] as const) {
+      const table: TableData | undefined = routing?.[side];
+      assert.deepEqual(
+        table?.modules.map((module) => module.split(".")[0]),
+        [stack, stack],
+      );
+      assert.deepEqual([...(table?.choices ?? [])], [0, 1, 0, 1]);
+      assert.deepEqual([...(table?.weights ?? [])], [0.75, 0.25, 0.75, 0.25]);
+      assert.deepEqual(table?.tokens, [{ id: 65, text: "A" }]);
+    }
   });
 
   test("answers concurrent calls in the order of asking", async () => {

@@ -62,7 +62,7 @@ function check(answer: Answer, run: Expected["runs"][number]): void {
   assert.deepEqual(answer.outputIds, run.output_ids);
   assert.equal(answer.finish, run.finish);
   const choices = new Map(
-    answer.routing?.map((choice) => [`${choice.module} ${choice.token}`, choice.experts]),
+    [...(answer.routing ?? [])].map((choice) => [`${choice.module} ${choice.token}`, choice.experts]),
   );
   const isClear = (margin: number | null) => margin === null || margin > clearMargin;
   const clear = run.routing.filter((choice) => isClear(choice.margin) && isClear(choice.order_margin));

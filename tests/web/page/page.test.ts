@@ -1,83 +1,45 @@
 // The demo page in Chromium, against the scripted engine: every state, the unhappy ones included.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { pathToFileURL } from "node:url";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
+import { answered, ask, DemoSite, ready } from "../demo_site.ts";
 import { testOcean } from "../test_ocean.ts";
 
-/** Scripts are used where they are: they find the repository by their own place. */
-const script = (name: string) => import(pathToFileURL(join(process.cwd(), "scripts", name)).href);
-
-let folder: string;
-let server: { url: string; close: () => Promise<void> };
-let browser: Browser;
+let site: DemoSite;
 let page: Page;
 let problems: string[];
 
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), "gander-page-"));
-  const { buildPageFixture } = await script("test/page_fixture.mjs");
-  const { serve } = await script("serve/server.mjs");
   const lines = [
     { text: "Meet at 9!", kinds: ["letters"] },
     { text: "<b>bold</b>", kinds: ["signs"] },
   ];
-  const files: Record<string, Uint8Array | string> = {
+  site = await DemoSite.start({
     ...testOcean(["letters", "<i>signs</i>"]),
     "examples.json": JSON.stringify({ lines }),
     "broken.gguf": "<!doctype html>",
-  };
-  await buildPageFixture(folder, files);
-  server = await serve({ folder, port: 0, home: "/demo/" });
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"],
   });
 });
-after(async () => {
-  await browser?.close();
-  await server?.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => site?.stop());
 
 beforeEach(async () => {
-  page = await browser.newPage();
-  problems = [];
-  page.on("pageerror", (error) => problems.push(String(error)));
+  ({ page, problems } = await site.newPage());
 });
 afterEach(async () => {
-  await page.close();
+  await page.context().close();
   assert.deepEqual(problems, []);
 });
 
 const status = () => page.textContent("#progress");
 
-async function open(query = ""): Promise<void> {
-  await page.goto(`${server.url}demo/${query}`);
-}
-
-async function ready(): Promise<void> {
-  await page.waitForSelector("#run:not([disabled])");
-}
-
-async function ask(text: string): Promise<void> {
-  await page.fill("#line", text);
-  await page.press("#line", "Enter");
-}
-
-async function answered(): Promise<void> {
-  await page.waitForFunction(() => /tokens in/.test(document.getElementById("progress")?.textContent ?? ""));
-}
+const open = (query = "") => page.goto(`${site.url}demo/${query}`);
 
 test("a line goes in and its answer comes out, with the experts of every token", async () => {
   await open();
-  await ready();
-  await ask("abc 12");
-  await answered();
+  await ready(page);
+  await ask(page, "abc 12");
+  await answered(page);
   assert.equal(await page.textContent("#output"), "ABC 12");
   assert.equal(await page.locator("#tokens li").count(), 6);
   const label = await page.locator("#tokens button").first().getAttribute("aria-label");
@@ -87,11 +49,11 @@ test("a line goes in and its answer comes out, with the experts of every token",
 
 test("an example is one click away, and the experts are fetched only once", async () => {
   await open();
-  await ready();
+  await ready(page);
   await page.click("#examples button");
-  await answered();
+  await answered(page);
   assert.equal(await page.textContent("#output"), "MEET AT 9!");
-  await ask("again");
+  await ask(page, "again");
   await page.waitForFunction(() =>
     /nothing fetched/.test(document.getElementById("progress")?.textContent ?? ""),
   );
@@ -99,9 +61,9 @@ test("an example is one click away, and the experts are fetched only once", asyn
 
 test("texts and titles are shown as text, never taken as markup", async () => {
   await open();
-  await ready();
-  await ask("<b>bold</b>");
-  await answered();
+  await ready(page);
+  await ask(page, "<b>bold</b>");
+  await answered(page);
   assert.equal(await page.textContent("#output"), "<B>BOLD</B>");
   assert.equal(await page.locator("main b:text-is('bold')").count(), 0);
   assert.equal(await page.locator("main i").count(), 0);
@@ -110,9 +72,9 @@ test("texts and titles are shown as text, never taken as markup", async () => {
 
 test("the keyboard goes from token to token and shows their layers", async () => {
   await open();
-  await ready();
-  await ask("ab");
-  await answered();
+  await ready(page);
+  await ask(page, "ab");
+  await answered(page);
   await page.locator("#tokens button").first().focus();
   await page.keyboard.press("ArrowRight");
   assert.equal(await page.locator("#tokens button[aria-pressed=true]").textContent(), "B");
@@ -121,7 +83,7 @@ test("the keyboard goes from token to token and shows their layers", async () =>
 
 test("the page stays responsive while an answer is written, and Stop stops it", async () => {
   await open();
-  await ready();
+  await ready(page);
   await page.evaluate(() => {
     let last = performance.now();
     let longest = 0;
@@ -131,14 +93,14 @@ test("the page stays responsive while an answer is written, and Stop stops it", 
       document.body.dataset.longestPause = String(longest);
     }, 10);
   });
-  await ask(`slowly ${"x".repeat(200)}`);
+  await ask(page, `slowly ${"x".repeat(200)}`);
   await page.waitForSelector("#tokens li:nth-child(10)");
   await page.click("#stop");
   await page.waitForFunction(() => document.getElementById("progress")?.textContent === "Stopped.");
   const longestPause = Number(await page.evaluate(() => document.body.dataset.longestPause));
   assert.ok(longestPause < 1000, `the page stood still for ${longestPause} ms`);
-  await ask("next");
-  await answered();
+  await ask(page, "next");
+  await answered(page);
   assert.equal(await page.textContent("#output"), "NEXT");
 });
 
@@ -159,13 +121,13 @@ for (const [what, query, title, details] of [
 
 test("an expert that cannot be fetched is explained, and the page goes on once it can", async () => {
   await open();
-  await ready();
+  await ready(page);
   await page.route("**/letters.safetensors", (route) => route.fulfill({ status: 404 }));
-  await ask("abc");
+  await ask(page, "abc");
   await page.waitForSelector("#failure:not([hidden])");
   await page.unroute("**/letters.safetensors");
   await page.click("#retry");
-  await answered();
+  await answered(page);
   assert.equal(await page.textContent("#output"), "ABC");
 });
 
@@ -173,9 +135,9 @@ for (const width of [320, 390, 768, 1280]) {
   test(`nothing is wider than a page of ${width} pixels`, async () => {
     await page.setViewportSize({ width, height: 800 });
     await open();
-    await ready();
-    await ask("a line of some length, and a word of some lengthhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh");
-    await answered();
+    await ready(page);
+    await ask(page, "a line of some length, and a word of some lengthhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh");
+    await answered(page);
     await page.click("#tokens button");
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
   });
