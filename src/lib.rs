@@ -48,6 +48,7 @@ pub mod experts;
 pub mod formats;
 pub mod kernels;
 pub mod panels;
+pub mod processor;
 pub mod quant;
 pub mod recording;
 pub mod router;

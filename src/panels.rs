@@ -16,20 +16,19 @@
 
 mod activations;
 #[cfg(target_arch = "aarch64")]
-mod arm;
-mod plain;
-mod processor;
+pub(crate) mod arm;
+pub(crate) mod plain;
 #[cfg(target_arch = "wasm32")]
-mod wasm;
+pub(crate) mod wasm;
 #[cfg(target_arch = "x86_64")]
-mod x86;
+pub(crate) mod x86;
 
-use activations::Form;
+pub(crate) use activations::Form;
 pub use activations::{Activations, Block};
-pub use processor::Processor;
 
 use half::f16;
 
+use crate::processor::Processor;
 use crate::quant::{BLOCK, Matrix, Values};
 
 /// Rows of a panel.

@@ -1,6 +1,7 @@
 //! What kernels on the CPU work in, kept from one dispatch to the next: no memory is allocated while tokens are made.
 
-use crate::panels::{Activations, Processor};
+use crate::panels::Activations;
+use crate::processor::Processor;
 
 /// Memory without a meaning between dispatches, and the processor to compute with.
 pub struct Scratch {
@@ -16,6 +17,19 @@ pub struct Scratch {
     pub sorted: Vec<f32>,
     /// The best experts so far, best first: the gate's row and its score.
     pub ranking: Vec<(u32, f32)>,
+    /// Work with the factors of experts, sorted by where they are: a factor is read once for all tokens that want it.
+    pub order: Vec<FactorUse>,
+}
+
+/// One token that wants one factor, A or B, of an expert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FactorUse {
+    /// Where the factor begins in the pool, in floats.
+    pub factor: u32,
+    /// The token.
+    pub token: u32,
+    /// For which of its slots, over all sites.
+    pub slot: u32,
 }
 
 impl Default for Scratch {
@@ -27,6 +41,7 @@ impl Default for Scratch {
             floats: Vec::new(),
             sorted: Vec::new(),
             ranking: Vec::new(),
+            order: Vec::new(),
         }
     }
 }

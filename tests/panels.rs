@@ -6,7 +6,8 @@
 mod numbers;
 
 use fastrand::Rng;
-use gander::panels::{Activations, Bits, Panels, Processor, ROWS, pack};
+use gander::panels::{Activations, Bits, Panels, ROWS, pack};
+use gander::processor::Processor;
 use gander::quant::{Matrix, Values};
 use numbers::{Fill, Format, element};
 #[cfg(target_arch = "wasm32")]

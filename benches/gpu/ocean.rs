@@ -59,6 +59,7 @@ impl Ocean {
 }
 
 /// flan-t5-small.
+#[allow(dead_code, reason = "an example uses the rest")]
 pub fn config() -> Config {
     synthetic::config(512, 6, 1024, 8, 32128)
 }

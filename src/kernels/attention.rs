@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::{dot, softmax};
+use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
 use crate::tensor::Tensor;
@@ -12,7 +13,7 @@ use crate::tensor::Tensor;
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
     access: &[Access::Control, Access::Read, Access::Read, Access::Read, Access::Write],
-    cpu,
+    cpu: vectors::<Attention>,
     gpu,
 };
 
@@ -62,24 +63,29 @@ pub fn record(
     recording.push(&KERNEL, &params, &[control, q.tensor, k.tensor, bias, out]);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
-    let params: &Params = bytemuck::from_bytes(params);
-    let [_, q, keys, bias, out] = arguments else { unreachable!("access list") };
-    let inner = out.cols;
-    let (queries, q_cols) = (q.as_slice::<f32>(), q.cols);
-    let key_count = keys.rows;
-    let keys = KeysAndValues {
-        floats: keys.as_slice(),
-        cols: keys.cols,
-        k: params.k_column as usize,
-        v: params.v_column as usize,
-    };
-    let scores = &mut scratch.floats;
-    scores.clear();
-    scores.resize(key_count, 0.0);
-    for (at, out) in out.as_mut_slice::<f32>().chunks_exact_mut(inner).enumerate() {
-        let query = &queries[at * q_cols + params.q_column as usize..][..inner];
-        attend(query, at, &keys, bias, params.heads as usize, scores, out);
+struct Attention;
+
+impl Compute for Attention {
+    #[inline(always)]
+    fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
+        let params: &Params = bytemuck::from_bytes(params);
+        let [_, q, keys, bias, out] = arguments else { unreachable!("access list") };
+        let inner = out.cols;
+        let (queries, q_cols) = (q.as_slice::<f32>(), q.cols);
+        let key_count = keys.rows;
+        let keys = KeysAndValues {
+            floats: keys.as_slice(),
+            cols: keys.cols,
+            k: params.k_column as usize,
+            v: params.v_column as usize,
+        };
+        let scores = &mut scratch.floats;
+        scores.clear();
+        scores.resize(key_count, 0.0);
+        for (at, out) in out.as_mut_slice::<f32>().chunks_exact_mut(inner).enumerate() {
+            let query = &queries[at * q_cols + params.q_column as usize..][..inner];
+            attend(query, at, &keys, bias, params.heads as usize, scores, out);
+        }
     }
 }
 
@@ -94,6 +100,7 @@ pub(crate) struct KeysAndValues<'a> {
 }
 
 /// One query, at position `at`, over as many keys as `scores` has room for.
+#[inline(always)]
 pub(crate) fn attend(
     query: &[f32],
     at: usize,
@@ -117,14 +124,31 @@ pub(crate) fn attend(
             }
         }
         softmax(scores);
-        let out = &mut out[lanes.clone()];
-        out.fill(0.0);
-        for (j, probability) in scores.iter().enumerate() {
-            for (out, value) in out.iter_mut().zip(&keys.floats[j * keys.cols + keys.v..][lanes.clone()]) {
-                *out += probability * value;
-            }
+        let values = &keys.floats[keys.v + lanes.start..];
+        let (wide, rest) = out[lanes].as_chunks_mut::<WIDTH>();
+        for (index, out) in wide.iter_mut().enumerate() {
+            *out = mix(scores, &values[index * WIDTH..], keys.cols);
+        }
+        let first = wide.len() * WIDTH;
+        for (index, out) in rest.iter_mut().enumerate() {
+            [*out] = mix(scores, &values[first + index..], keys.cols);
         }
     }
+}
+
+/// Columns of values that are summed up together: as many as fit the registers of all processors.
+const WIDTH: usize = 32;
+
+/// `Σ_j probability_j v_j`, of the first columns of rows that are `stride` apart.
+#[inline(always)]
+fn mix<const COLUMNS: usize>(probabilities: &[f32], values: &[f32], stride: usize) -> [f32; COLUMNS] {
+    let mut sums = [0.0; COLUMNS];
+    for (probability, row) in probabilities.iter().zip(values.chunks(stride)) {
+        for (sum, value) in sums.iter_mut().zip(&row[..COLUMNS]) {
+            *sum += probability * value;
+        }
+    }
+    sums
 }
 
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {

@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::attention::{KeysAndValues, attend};
+use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
 use crate::tensor::Tensor;
@@ -13,7 +14,7 @@ use crate::tensor::Tensor;
 pub static KERNEL: Kernel = Kernel {
     name: "attention_step",
     access: &[Access::Control, Access::Read, Access::Read, Access::Write, Access::Write],
-    cpu,
+    cpu: vectors::<AttentionStep>,
     gpu,
 };
 
@@ -45,18 +46,25 @@ pub fn record(
     recording.push(&KERNEL, &Params { heads: heads as u32 }, &[control, qkv, bias, cache, out]);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
-    let params: &Params = bytemuck::from_bytes(params);
-    let [control, qkv, bias, cache, out] = arguments else { unreachable!("access list") };
-    let inner = out.cols;
-    let position = control.control().position as usize;
-    let (query, new) = qkv.as_slice::<f32>().split_at(inner);
-    cache.as_mut_slice::<f32>()[position * 2 * inner..][..2 * inner].copy_from_slice(new);
-    let keys = KeysAndValues { floats: cache.as_slice(), cols: 2 * inner, k: 0, v: inner };
-    let scores = &mut scratch.floats;
-    scores.clear();
-    scores.resize(position + 1, 0.0);
-    attend(query, position, &keys, bias, params.heads as usize, scores, out.as_mut_slice());
+struct AttentionStep;
+
+impl Compute for AttentionStep {
+    #[inline(always)]
+    fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
+        let params: &Params = bytemuck::from_bytes(params);
+        let [control, qkv, bias, cache, out] = arguments else { unreachable!("access list") };
+        let inner = out.cols;
+        let position = control.control().position as usize;
+        let (query, new) = qkv.as_slice::<f32>().split_at(inner);
+        cache.as_mut_slice::<f32>()[position * 2 * inner..][..2 * inner].copy_from_slice(new);
+        let keys = KeysAndValues { floats: cache.as_slice(), cols: 2 * inner, k: 0, v: inner };
+        let scores = &mut scratch.floats;
+        scores.clear();
+        // For all steps to come.
+        scores.reserve(cache.rows);
+        scores.resize(position + 1, 0.0);
+        attend(query, position, &keys, bias, params.heads as usize, scores, out.as_mut_slice());
+    }
 }
 
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {

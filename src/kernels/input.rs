@@ -70,6 +70,7 @@ impl Input {
 }
 
 /// u (tokens, d_in) of an input whose form, epsilon and tensors a kernel was given: x itself, or computed in `room`.
+#[inline(always)]
 pub(crate) fn compute<'a>(
     form: u32,
     epsilon: f32,
@@ -106,6 +107,7 @@ pub(crate) fn compute<'a>(
 
 /// The tanh approximation of gelu, which "gated-gelu" means in T5's configuration: `½ x (1 + tanh z)`, which is
 /// `x / (1 + exp(−2 z))`.
+#[inline(always)]
 fn gelu(x: f32) -> f32 {
     const SQRT_2_OVER_PI: f32 = 0.797_884_6;
     x / (1.0 + exp(-2.0 * SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)))

@@ -6,8 +6,9 @@ use crate::kernels::input::{self, Input};
 use crate::kernels::route::Deltas;
 use crate::kernels::weight::{Weight, decode_row, in_panels};
 use crate::kernels::{ABSENT, dot};
+use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
-use crate::scratch::Scratch;
+use crate::scratch::{FactorUse, Scratch};
 use crate::tensor::{DType, Tensor};
 
 /// `y = scale · W u + Σ_z B_z t_z`, or `y += …`, where `t_z = w_z s_z A_z u` comes from the router.
@@ -23,7 +24,7 @@ pub static KERNEL: Kernel = Kernel {
         Access::Read,
         Access::Write,
     ],
-    cpu,
+    cpu: vectors::<Linear>,
     gpu,
 };
 
@@ -105,54 +106,86 @@ pub fn record(
     recording.push(&KERNEL, &params, &tensors);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
-    let params: &Params = bytemuck::from_bytes(params);
-    let [_, x, norm, values, scales, deltas, pool, y] = arguments else { unreachable!("access list") };
-    let Scratch { processor, input, activations, floats: row, .. } = scratch;
-    let (tokens, d_out) = (y.rows, y.cols);
-    let u = input::compute(params.input, params.epsilon, x, norm, input);
-    let d_in = u.len() / tokens;
-    let y = y.as_mut_slice::<f32>();
-    let store = |y: &mut f32, product: f32| {
-        let product = params.scale * product;
-        *y = if params.accumulate != 0 { *y + product } else { product };
-    };
-    if let Some(panels) = in_panels(values, d_in) {
-        activations.quantise(u, d_in, *processor);
-        panels.multiply(activations, *processor, |token, row, products| {
-            let y = &mut y[token * d_out..][..d_out][row..];
-            y.iter_mut().zip(products).for_each(|(y, product)| store(y, *product));
-        });
-    } else {
-        row.clear();
-        row.resize(d_in, 0.0);
-        for output in 0..d_out {
-            // A row is decoded once and used for all tokens.
-            decode_row(values, scales, output, row);
-            for (token, u) in u.chunks_exact(d_in).enumerate() {
-                store(&mut y[token * d_out + output], dot(u, row));
+struct Linear;
+
+impl Compute for Linear {
+    #[inline(always)]
+    fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
+        let params: &Params = bytemuck::from_bytes(params);
+        let [_, x, norm, values, scales, deltas, pool, y] = arguments else { unreachable!("access list") };
+        let Scratch { processor, input, activations, floats: rows, order, .. } = scratch;
+        let (tokens, d_out) = (y.rows, y.cols);
+        let u = input::compute(params.input, params.epsilon, x, norm, input);
+        let d_in = u.len() / tokens;
+        let y = y.as_mut_slice::<f32>();
+        let store = |y: &mut f32, product: f32| {
+            let product = params.scale * product;
+            *y = if params.accumulate != 0 { *y + product } else { product };
+        };
+        if let Some(panels) = in_panels(values, d_in) {
+            activations.quantise(u, d_in, *processor);
+            panels.multiply(activations, *processor, |token, row, products| {
+                let y = &mut y[token * d_out..][..d_out][row..];
+                y.iter_mut().zip(products).for_each(|(y, product)| store(y, *product));
+            });
+        } else {
+            rows.clear();
+            rows.resize(ROW_TILE * d_in, 0.0);
+            for first in (0..d_out).step_by(ROW_TILE) {
+                // A row is decoded once for all tokens, and a token is read once for some rows.
+                let count = ROW_TILE.min(d_out - first);
+                for (index, row) in rows.chunks_exact_mut(d_in).take(count).enumerate() {
+                    decode_row(values, scales, first + index, row);
+                }
+                for (token, u) in u.chunks_exact(d_in).enumerate() {
+                    let y = &mut y[token * d_out + first..][..count];
+                    for (y, row) in y.iter_mut().zip(rows.chunks_exact(d_in)) {
+                        store(y, dot(u, row));
+                    }
+                }
             }
         }
-    }
-    if params.sites > 0 {
-        add_experts(params, deltas.as_slice(), pool.as_slice(), y, d_out);
+        if params.sites > 0 {
+            add_experts(params, deltas.as_slice(), pool.as_slice(), y, d_out, order);
+        }
     }
 }
 
+/// Rows of floats that are decoded together.
+const ROW_TILE: usize = 8;
+
 /// `y += Σ_z B_z t_z`
-fn add_experts(params: &Params, deltas: &[u32], pool: &[f32], y: &mut [f32], d_out: usize) {
+#[inline(always)]
+fn add_experts(
+    params: &Params,
+    deltas: &[u32],
+    pool: &[f32],
+    y: &mut [f32],
+    d_out: usize,
+    order: &mut Vec<FactorUse>,
+) {
     let [sites, top_k, slot_words, site_words] =
         [params.sites, params.top_k, params.slot_words, params.site_words].map(|count| count as usize);
-    // One site of one token after another.
-    let sites = y.chunks_exact_mut(d_out / sites).zip(deltas.chunks_exact(site_words));
-    for (y, delta) in sites {
-        for slot in delta[..top_k * slot_words].chunks_exact(slot_words) {
-            let (b, rank) = (slot[0], slot[1] as usize);
-            if b == ABSENT {
-                continue;
+    let height = d_out / sites;
+    let tokens = y.len() / d_out;
+    // Slot by slot, so that a token's experts are added in their order whatever others chose.
+    for slot in 0..top_k {
+        order.clear();
+        for (place, delta) in deltas.chunks_exact(site_words).take(tokens * sites).enumerate() {
+            let factor = delta[slot * slot_words];
+            if factor != ABSENT {
+                let (token, site) = (place / sites, place % sites);
+                order.push(FactorUse { factor, token: token as u32, slot: site as u32 });
             }
-            let t = bytemuck::cast_slice(&slot[2..2 + rank]);
-            for (y, b) in y.iter_mut().zip(pool[b as usize..].chunks_exact(rank)) {
+        }
+        order.sort_unstable();
+        for FactorUse { factor, token, slot: site } in order.iter().copied() {
+            let (token, site) = (token as usize, site as usize);
+            let delta = &deltas[(token * sites + site) * site_words + slot * slot_words..];
+            let rank = delta[1] as usize;
+            let t = bytemuck::cast_slice(&delta[2..2 + rank]);
+            let b = pool[factor as usize..].chunks_exact(rank);
+            for (y, b) in y[token * d_out + site * height..][..height].iter_mut().zip(b) {
                 *y += dot(b, t);
             }
         }

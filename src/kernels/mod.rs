@@ -29,6 +29,7 @@ const LANES: usize = 16;
 
 /// `a · b`, in sixteen sums side by side so that the compiler can use vector registers. The order of the additions
 /// depends on the length alone, never on what else is computed.
+#[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
@@ -42,6 +43,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// `Σ x`, in the order of [`dot`].
+#[inline(always)]
 pub(crate) fn total(x: &[f32]) -> f32 {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut sums = [0.0f32; LANES];
@@ -54,6 +56,7 @@ pub(crate) fn total(x: &[f32]) -> f32 {
 }
 
 /// Halves added to halves: few steps that wait for one another, and those in vectors.
+#[inline(always)]
 fn sum(x: [f32; LANES]) -> f32 {
     let eight: [f32; 8] = std::array::from_fn(|lane| x[lane] + x[lane + 8]);
     let four: [f32; 4] = std::array::from_fn(|lane| eight[lane] + eight[lane + 4]);
@@ -62,6 +65,7 @@ fn sum(x: [f32; LANES]) -> f32 {
 
 /// `e^x`, to two units in the last place. Without a branch, so that the compiler can make vectors of it. What is below −86
 /// gives e^−86, which is next to nothing; NaN stays NaN, and what is too large is infinite.
+#[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const LOWEST: f32 = -86.0;
     const MAGIC: f32 = (3 << 22) as f32;
@@ -82,6 +86,7 @@ pub(crate) fn exp(x: f32) -> f32 {
 }
 
 /// `x = exp(x − max x) / Σ exp(x − max x)`, in place.
+#[inline(always)]
 pub(crate) fn softmax(x: &mut [f32]) {
     let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     x.iter_mut().for_each(|x| *x = exp(*x - max));

@@ -51,6 +51,7 @@ fn cpu(params: &[u8], arguments: &mut [Argument], _: &mut Scratch) {
 }
 
 /// One row.
+#[inline(always)]
 pub(crate) fn normalise(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) {
     let mean_square = dot(x, x) / x.len() as f32;
     let scale = 1.0 / (mean_square + epsilon).sqrt();

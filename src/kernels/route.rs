@@ -3,10 +3,11 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::input::{self, Input};
-use crate::kernels::score::{GateRows, LOWEST};
+use crate::kernels::score::{GateRows, LOWEST, ScoreRows};
 use crate::kernels::{ABSENT, WAIVED, dot};
+use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
-use crate::scratch::Scratch;
+use crate::scratch::{FactorUse, Scratch};
 use crate::tensor::{DType, Tensor};
 
 /// The `k` experts whose gates fit a token best, their weights, and `t_z = w_z s_z A_z u` for each.
@@ -23,7 +24,7 @@ pub static KERNEL: Kernel = Kernel {
         Access::Write,
         Access::Write,
     ],
-    cpu,
+    cpu: vectors::<Route>,
     gpu,
 };
 
@@ -211,70 +212,86 @@ pub fn record(
     recording.push(&KERNEL, &params, &tensors);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
-    let params: &Params = bytemuck::from_bytes(params);
-    let [control, x, norm, vectors, table, pool, flags, choices, deltas] = arguments else {
-        unreachable!("access list")
-    };
-    let control = control.control();
-    let [sites, k, experts] = [params.sites, params.top_k, params.experts].map(|count| count as usize);
-    let (slot_words, site_words) = (params.slot_words as usize, params.site_words as usize);
-    let tokens = x.rows;
-    let Scratch { input, floats: centred, sorted: weights, ranking, .. } = scratch;
-    let u = input::compute(params.input, params.epsilon, x, norm, input);
-    let d_in = u.len() / tokens;
-    let gates = GateRows::new(vectors, table, sites);
-    let words = pool.as_slice::<u32>();
-    let floats = pool.as_slice::<f32>();
-    let (marks, wanted) = flags.as_mut_slice::<u32>().split_at_mut(1 + experts);
-    let (missed, biases) = marks.split_first_mut().expect("the flags begin with one word");
-    let biases: &[f32] = bytemuck::cast_slice(biases);
-    let step = (control.position - control.first) * params.rows_per_step;
-    let first_row = (params.first_row + step) as usize;
-    let choices = choices.as_mut_slice::<u32>();
-    let deltas = deltas.as_mut_slice::<u32>();
+struct Route;
 
-    for (token, u) in u.chunks_exact(d_in).enumerate() {
-        let deltas = &mut deltas[token * sites * site_words..][..sites * site_words];
+impl Compute for Route {
+    #[inline(always)]
+    fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
+        let params: &Params = bytemuck::from_bytes(params);
+        let [control, x, norm, vectors, table, pool, flags, choices, deltas] = arguments else {
+            unreachable!("access list")
+        };
+        let control = control.control();
+        let [sites, k, experts] = [params.sites, params.top_k, params.experts].map(|count| count as usize);
+        let (slot_words, site_words) = (params.slot_words as usize, params.site_words as usize);
+        let tokens = x.rows;
+        let Scratch { input, floats: centred, sorted: weights, ranking, order, .. } = scratch;
+        let u = input::compute(params.input, params.epsilon, x, norm, input);
+        let d_in = u.len() / tokens;
+        let gates = GateRows::new(vectors, table, sites);
+        let words = pool.as_slice::<u32>();
+        let floats = pool.as_slice::<f32>();
+        let (marks, wanted) = flags.as_mut_slice::<u32>().split_at_mut(1 + experts);
+        let (missed, biases) = marks.split_first_mut().expect("the flags begin with one word");
+        let biases: &[f32] = bytemuck::cast_slice(biases);
+        let step = (control.position - control.first) * params.rows_per_step;
+        let first_row = (params.first_row + step) as usize;
+        let choices = choices.as_mut_slice::<u32>();
+        let deltas = deltas.as_mut_slice::<u32>();
+
         if params.scored == 0 {
-            let scores = deltas.chunks_exact_mut(site_words).map(|site| &mut site[k * slot_words..]);
-            gates.score(u, biases, scores, centred);
+            let rows = ScoreRows { site_words, slots_words: k * slot_words };
+            gates.score(u, tokens, biases, rows, deltas, centred);
         }
-        for (site, delta) in deltas.chunks_exact_mut(site_words).enumerate() {
-            let (first, count) = gates.range(site);
-            let (slots, scores) = delta.split_at_mut(k * slot_words);
-            let scores = scores[..count].iter().map(|bits| f32::from_bits(*bits));
-            let scores = (0..).zip(scores).filter(|(_, score)| *score != LOWEST);
-            choose(scores.clone(), k, ranking);
-            weigh(params, ranking, scores, weights);
-            let chosen = &ranking[..weights.len()];
+        order.clear();
+        for (token, deltas) in deltas.chunks_exact_mut(sites * site_words).take(tokens).enumerate() {
+            for (site, delta) in deltas.chunks_exact_mut(site_words).enumerate() {
+                let (first, count) = gates.range(site);
+                let (slots, scores) = delta.split_at_mut(k * slot_words);
+                let scores = scores[..count].iter().map(|bits| f32::from_bits(*bits));
+                let scores = (0..).zip(scores).filter(|(_, score)| *score != LOWEST);
+                choose(scores.clone(), k, ranking);
+                weigh(params, ranking, scores, weights);
+                let chosen = &ranking[..weights.len()];
 
-            let row = first_row + site * tokens + token;
-            let (chosen_rows, chosen_weights) = choices[row * 2 * k..][..2 * k].split_at_mut(k);
-            for (slot, delta) in slots.chunks_exact_mut(slot_words).enumerate() {
-                let (head, projected) = delta.split_at_mut(2);
-                head.copy_from_slice(&[ABSENT, 0]);
-                (chosen_rows[slot], chosen_weights[slot]) = (ABSENT, 0.0f32.to_bits());
-                let Some((row, _)) = chosen.get(slot) else { continue };
-                let entry = gates.entries[first + *row as usize];
-                (chosen_rows[slot], chosen_weights[slot]) = (*row, weights[slot].to_bits());
-                wanted[entry.page as usize] = control.position + 1;
-                let page = words[entry.page as usize];
-                if page >= WAIVED {
-                    *missed |= (page == ABSENT) as u32;
-                    continue;
+                let row = first_row + site * tokens + token;
+                let (chosen_rows, chosen_weights) = choices[row * 2 * k..][..2 * k].split_at_mut(k);
+                for (slot, delta) in slots.chunks_exact_mut(slot_words).enumerate() {
+                    delta[..2].copy_from_slice(&[ABSENT, 0]);
+                    (chosen_rows[slot], chosen_weights[slot]) = (ABSENT, 0.0f32.to_bits());
+                    let Some((row, _)) = chosen.get(slot) else { continue };
+                    let entry = gates.entries[first + *row as usize];
+                    (chosen_rows[slot], chosen_weights[slot]) = (*row, weights[slot].to_bits());
+                    wanted[entry.page as usize] = control.position + 1;
+                    let page = words[entry.page as usize];
+                    if page >= WAIVED {
+                        *missed |= (page == ABSENT) as u32;
+                        continue;
+                    }
+                    // In place of t, for now, what it is multiplied with.
+                    let factor = weights[slot] * entry.scale;
+                    delta[..3].copy_from_slice(&[page + entry.b, entry.rank, factor.to_bits()]);
+                    let slot = (site * k + slot) as u32;
+                    order.push(FactorUse { factor: page + entry.a, token: token as u32, slot });
                 }
-                head.copy_from_slice(&[page + entry.b, entry.rank]);
-                let a = &floats[(page + entry.a) as usize..][..entry.rank as usize * d_in];
-                for (projected, a) in projected.iter_mut().zip(a.chunks_exact(d_in)) {
-                    *projected = (weights[slot] * entry.scale * dot(a, u)).to_bits();
-                }
+            }
+        }
+        order.sort_unstable();
+        for FactorUse { factor, token, slot } in order.iter().copied() {
+            let (token, site, slot) = (token as usize, slot as usize / k, slot as usize % k);
+            let delta = &mut deltas[(token * sites + site) * site_words + slot * slot_words..];
+            let (rank, scale) = (delta[1] as usize, f32::from_bits(delta[2]));
+            let u = &u[token * d_in..][..d_in];
+            let a = &floats[factor as usize..][..rank * d_in];
+            for (projected, a) in delta[2..2 + rank].iter_mut().zip(a.chunks_exact(d_in)) {
+                *projected = (scale * dot(a, u)).to_bits();
             }
         }
     }
 }
 
 /// The `k` best, best first. Of equal scores the one that came first; total_cmp, so that NaN panics nowhere.
+#[inline(always)]
 fn choose(scores: impl Iterator<Item = (u32, f32)>, k: usize, best: &mut Vec<(u32, f32)>) {
     best.clear();
     for (row, score) in scores {

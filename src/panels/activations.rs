@@ -7,7 +7,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::Processor;
+use crate::processor::Processor;
 use crate::quant::BLOCK;
 
 /// The largest magnitude: both its halves, the upper rounded, fit a signed byte.
@@ -27,7 +27,7 @@ pub struct Block {
 
 /// How quants lie in a block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// 16 bits each.
     #[default]
     Whole,
