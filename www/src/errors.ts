@@ -16,6 +16,7 @@ export type GanderErrorCode =
   | "empty-input"
   | "invalid-option"
   | "unknown-expert"
+  /** A page, or a file whose SHA-256 is known, has other bytes than it must have. */
   | "page-mismatch"
   | "pool-too-small"
   | "not-finite"
@@ -38,6 +39,10 @@ export type GanderErrorCode =
   | "http"
   /** No answer, a broken connection, or no bytes for a long while. */
   | "network"
+  /** The server ignores byte ranges, and the file is too large to cut the page out of the whole. */
+  | "range-ignored"
+  /** An address that is not followed: not https or http, with a password in it, or a redirect from https to http. */
+  | "unsafe-url"
   /** An `AbortSignal` fired. */
   | "aborted"
   /** The model was disposed of. */

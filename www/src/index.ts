@@ -5,9 +5,11 @@ import { checkBudget } from "./budget.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
 import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
+import { ModelCache } from "./model_cache.ts";
 import { checkInput, checkLoadOptions, checkRun, engineOptionsOf, inWords } from "./options.ts";
 import type {
   Base,
+  CacheOptions,
   DeviceName,
   Expert,
   GenerateOptions,
@@ -22,14 +24,17 @@ import { WorkerHost, type WorkerLike } from "./worker_host.ts";
 
 export { GanderError, type GanderErrorCode } from "./errors.ts";
 export type { Generation } from "./generation.ts";
+export type { ModelCache } from "./model_cache.ts";
 export type * from "./types.ts";
 
 /** A base model with its experts, ready to answer. */
 export class Gander {
   /** What is known of the base. */
   readonly base: Base;
-  /** The experts of the catalogue, in its order. */
+  /** The experts of the catalogues, in their order. */
   readonly experts: readonly Expert[];
+  /** What is kept between visits: base, catalogue, gates and the pages that were of use. */
+  readonly cache: ModelCache;
   readonly #host: Host;
   #device: LoadedDevice;
   readonly #onDevice = (device: LoadedDevice): void => {
@@ -41,6 +46,7 @@ export class Gander {
     this.base = loaded.base;
     this.#device = loaded.device;
     this.experts = loaded.experts;
+    this.cache = new ModelCache(host);
   }
 
   /**
@@ -177,7 +183,11 @@ function loadRequest(options: LoadOptions): LoadRequest {
   };
   checkBudget("budget", options.budget);
   if (options.budget) request.budget = options.budget;
-  if (options.experts !== undefined) request.catalogUrl = absoluteUrl(options.experts, "experts");
+  const catalogs = [options.experts ?? []].flat();
+  if (catalogs.length > 0) request.catalogUrls = catalogs.map((url) => absoluteUrl(url, "experts"));
+  if (options.network !== undefined) request.network = checkedNumbers("network", options.network);
+  if (options.integrity !== undefined) request.integrity = checkedHashes(options.integrity);
+  request.cache = options.cache !== false && checkedCache(options.cache ?? {});
   return request;
 }
 
@@ -186,6 +196,29 @@ function knownDevice(device: DeviceName): DeviceName {
   const known = ["auto", "webgpu", "cpu", "webgpu+cpu"];
   if (known.includes(device)) return device;
   throw new GanderError("invalid-option", "device", `"${device}" is not a device`, known.join(", "));
+}
+
+function checkedCache(options: CacheOptions): CacheOptions {
+  const { folder, ...numbers } = options;
+  return { ...checkedNumbers("cache", numbers), ...(folder === undefined ? {} : { folder }) };
+}
+
+/** Options that are all numbers above 0; those set to undefined are left out. */
+function checkedNumbers<Options extends object>(option: string, options: Options): Options {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  for (const [name, value] of given) {
+    if (typeof value === "number" && value > 0) continue;
+    throw new GanderError("invalid-option", `${option}.${name}`, `it is ${value}`, "a number above 0");
+  }
+  return Object.fromEntries(given) as Options;
+}
+
+function checkedHashes(integrity: Record<string, string>): Record<string, string> {
+  const hashes = Object.entries(integrity).map(([url, sha256]) => {
+    if (/^[0-9a-f]{64}$/i.test(sha256)) return [absoluteUrl(url, "integrity"), sha256.toLowerCase()];
+    throw new GanderError("invalid-option", `integrity["${url}"]`, `"${sha256}" is no SHA-256`, "64 digits");
+  });
+  return Object.fromEntries(hashes);
 }
 
 function loadableBase(base: LoadOptions["base"]): LoadRequest["base"] {

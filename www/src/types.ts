@@ -38,11 +38,16 @@ export interface Stats {
   /** Expert pages that the router chose, each counted once, and their size. */
   pagesWanted: number;
   bytesWanted: number;
-  /** Those of them that had to be fetched for this answer, and their size. */
+  /** Of them, those that came over the network. */
   pagesFetched: number;
   bytesFetched: number;
+  /** Of them, those that an earlier answer or visit had left in the cache. */
+  pagesFromCache: number;
+  bytesFromCache: number;
   /** Those of them that some token did without: absent with `onMiss: "skip"`, or beyond a budget. */
   pagesSkipped: number;
+  /** Of `milliseconds`, those in which the engine waited for pages. */
+  waitMilliseconds: number;
 }
 
 /** How likely one of several given answers is. */
@@ -98,7 +103,10 @@ export type OnProgress = (progress: Progress) => void;
 
 /** One expert as its catalogue describes it. */
 export interface Expert {
+  /** Its id in its catalogue; `<catalog>/<id>` where an expert of another catalogue has the same. */
   id: string;
+  /** The name of its catalogue. `<catalog>/<id>` is understood wherever an id is. */
+  catalog: string;
   /** For people. Text, never markup, like all that a catalogue says. */
   title: string;
   /** For people, in a sentence or two. */
@@ -156,12 +164,66 @@ export interface Budget {
   experts?: number;
 }
 
+/** How patiently the network is used. */
+export interface NetworkOptions {
+  /**
+   * Attempts in a row that may fail, default 4. Tried again are broken connections, stalls, short answers and the statuses
+   * 408, 425, 429 and 5xx, from where the last attempt ended; wrong bytes are once.
+   */
+  attempts?: number;
+  /** Before the second attempt, give or take a quarter; doubled before each later one. Default 300. */
+  backoffMilliseconds?: number;
+  /** A connection that brings less than 16 KiB in so long counts as broken. Default 30 000. */
+  stallMilliseconds?: number;
+  /** The longest `Retry-After` that is waited for; who asks for more makes the call fail. Default 30 000. */
+  longestWaitMilliseconds?: number;
+}
+
+/** What is kept between visits. */
+export interface CacheOptions {
+  /** Default 1 GiB. What was of use longest ago makes room. The browser's own quota may be smaller. */
+  budgetBytes?: number;
+  /** Node only: a folder. Default `$XDG_CACHE_HOME/gander-models`, without it `%LOCALAPPDATA%` or `~/.cache`. */
+  folder?: string;
+}
+
+/** What is kept, by all models that share the cache: in a browser those of one origin. */
+export interface CacheUsage {
+  /** `memory`: there is no storage, so what is kept goes with the model. `problem` says why. */
+  kind: "browser" | "disk" | "memory";
+  bytes: number;
+  entries: number;
+  budgetBytes: number;
+  /** What the browser allows the page's origin, for all its storage; null where it does not say. */
+  quotaBytes: number | null;
+  /** What last went wrong: then something was not kept, and is fetched again. */
+  problem: string | null;
+}
+
+/** What a prefetch was of, and what of it had to be fetched. */
+export interface Prefetched {
+  pages: number;
+  bytes: number;
+  pagesFetched: number;
+  bytesFetched: number;
+}
+
+export interface PrefetchOptions {
+  /** Phase `pages`. */
+  onProgress?: OnProgress;
+  /** Stops it; what came is kept. */
+  signal?: AbortSignal;
+}
+
 /** What to load, and how. */
 export interface LoadOptions {
   /** URL of a GGUF file, or of a Hugging Face folder (anything that does not end in `.gguf`); or the GGUF itself. */
   base: string | URL | Blob | ArrayBuffer;
-  /** URL of a `catalog.json`. Without it the base answers alone. */
-  experts?: string | URL;
+  /**
+   * URL of a `catalog.json`, or of several for the same base: the first one's defaults count, and an id that two of them
+   * have is written `<catalog>/<id>`. Without any the base answers alone.
+   */
+  experts?: string | URL | readonly (string | URL)[];
   /** Default `auto`. */
   device?: DeviceName;
   /** Told of all that is downloaded before the first answer. */
@@ -175,6 +237,14 @@ export interface LoadOptions {
    * it stands still for each token.
    */
   inline?: boolean;
+  /** What is kept between visits, and how much of it; false keeps pages in memory alone. Default: up to 1 GiB. */
+  cache?: CacheOptions | false;
+  network?: NetworkOptions;
+  /**
+   * SHA-256 of files, in hexadecimal, by the URL that you give for them: `{ "model.gguf": "9f86d0…" }`. Such a file is
+   * checked, and fetched once and for all; others are compared with the server's version each time.
+   */
+  integrity?: Record<string, string>;
   /** Where `gander_bg.wasm` is. Default: beside the package's modules, or where the bundler put it. */
   wasmUrl?: string | URL;
 }

@@ -1,7 +1,7 @@
 // Starts the WebAssembly module, in a browser or in Node.
 
 import init, { Engine } from "#engine";
-import type { Engine as EngineContract, EngineModule, ScoreStep, Step } from "./engine.ts";
+import type { CatalogFiles, Engine as EngineContract, EngineModule, ScoreStep, Step } from "./engine.ts";
 import { GanderError } from "./errors.ts";
 import type { DeviceName, Expert } from "./types.ts";
 
@@ -42,8 +42,8 @@ class WasmEngine extends Engine implements EngineContract {
     return unlessPanicked(super.loadHuggingFace(name, files));
   }
 
-  override addCatalog(catalogName: string, catalogJson: Uint8Array, gates: Uint8Array): Promise<Expert[]> {
-    return unlessPanicked(super.addCatalog(catalogName, catalogJson, gates));
+  override addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]> {
+    return unlessPanicked(super.addCatalogs(catalogs));
   }
 
   /** A CPU answers at once, and what traps there is thrown here. */

@@ -31,7 +31,7 @@ async function load(budget?: Budget) {
   await host.load(
     {
       base,
-      catalogUrl: `${server.url}catalog.json`,
+      catalogUrls: [`${server.url}catalog.json`],
       device: "cpu",
       wasmUrl: "",
       ...(budget ? { budget } : {}),

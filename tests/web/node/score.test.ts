@@ -20,7 +20,7 @@ beforeEach(async () => {
   host = new EngineHost(startEngineModule, { ...defaultNetwork(), backoffMilliseconds: 1 });
   const base = { url: `${server.url}base.gguf` };
   await host.load(
-    { base, catalogUrl: `${server.url}catalog.json`, device: "cpu", wasmUrl: "" },
+    { base, catalogUrls: [`${server.url}catalog.json`], device: "cpu", wasmUrl: "" },
     () => {},
     never(),
   );

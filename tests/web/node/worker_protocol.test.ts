@@ -38,7 +38,7 @@ afterEach(async () => {
 
 function load(signal = never()) {
   const base = { url: `${server.url}base.gguf` };
-  const request = { base, catalogUrl: `${server.url}catalog.json`, device: "cpu" as const, wasmUrl: "" };
+  const request = { base, catalogUrls: [`${server.url}catalog.json`], device: "cpu" as const, wasmUrl: "" };
   return host.load(request, () => {}, signal);
 }
 
