@@ -97,6 +97,7 @@ export function launchBrowser(): Promise<Browser> {
 /** Opens an example, sends the line that stands in its form and waits for the answer. */
 export async function answerOnPage(browser: Browser, url: string, expected: string): Promise<void> {
   const page = await browser.newPage();
+  page.setDefaultTimeout(60_000);
   const problems: string[] = [];
   const log: string[] = [];
   page.on("pageerror", (error) => problems.push(String(error)));
