@@ -47,6 +47,15 @@ def write_rows(file: Path, lines: list[dict]) -> Path:
     return file
 
 
+def gate(base: Path, adapter: Path, data: Path, out: Path, *more: object, steps: int = 3) -> None:
+    """`gander-train gate`, small."""
+    from gander_train.cli import main
+
+    paths = {"--base": base, "--adapter": adapter, "--data": data, "--out": out}
+    small = {"--steps": steps, "--batch-size": 4, "--device": "cpu"}
+    main(["gate", *(str(part) for option in (paths | small).items() for part in option), *map(str, more)])
+
+
 @pytest.fixture(scope="session")
 def base(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("bases") / "tiny"

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from conftest import PIECES, SHAPE, tokenizer
+from conftest import PIECES, SHAPE, gate, tokenizer
+from gander_train.adapter import about
 from gander_train.base import open_base
 from gander_train.cli import main
 from gander_train.gguf_base import huggingface_name
@@ -75,7 +76,7 @@ def write_with_pieces(model, file):
 
 def test_gates_are_trained_against_a_quantised_base(base, adapter, data, tmp_path):
     write_with_pieces(open_base(str(base)).model, tmp_path / "base.gguf")
-    main(["gate", "--base", str(tmp_path / "base.gguf"), "--adapter", str(adapter), "--data", str(data), "--steps", "3", "--batch-size", "4", "--device", "cpu", "-o", str(tmp_path / "out")])
+    gate(tmp_path / "base.gguf", adapter, data, tmp_path / "out")
     expert = load_expert(tmp_path / "out")
     assert all(expert.serves(module) for module in expert.loras)
 
@@ -88,7 +89,5 @@ def test_a_lora_from_nothing_then_its_gates(base, data, tmp_path, targets, count
     expert = load_expert(tmp_path / "expert")
     assert len(expert.loras) == count and all(expert.serves(module) for module in expert.loras)
     assert all(lora.scale == 8 and lora.b.any() for lora in expert.loras.values())
-    from gander_train.adapter import about
-
     known = about(tmp_path / "expert")["evaluation"]
     assert known["alone_loss"] < known["base_loss"] and known["lora"]["steps"] == known["gates"]["steps"] == 20

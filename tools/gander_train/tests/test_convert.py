@@ -2,12 +2,12 @@
 import pytest
 import tiny
 import torch
-from conftest import SHAPE
+from conftest import SHAPE, gate
 from gander_train.cli import main
 from gander_train.convert import convert
 from gander_train.errors import TrainError
 from gander_train.layers import routable
-from routing import layer_norm, load_expert
+from routing import RoutedLinear, Trace, layer_norm, load_expert
 from safetensors.torch import load_file
 
 
@@ -41,8 +41,6 @@ def official(tensors, module, u, top_k=2):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_converted_experts_compute_what_the_official_code_does(tmp_path, dtype):
-    from routing import RoutedLinear, Trace
-
     tensors = made_up(dtype=dtype)
     torch.save(tensors, tmp_path / "best.pt")
     main(["convert", str(tmp_path / "best.pt"), "-o", str(tmp_path / "out"), "--names", "anli,boolq,cola"])
@@ -71,7 +69,7 @@ def test_converting_loses_nothing(tmp_path):
 def test_a_converted_folder_loads_in_peft_and_its_gates_can_be_trained_on(base, data, tmp_path):
     torch.save(made_up(1), tmp_path / "best.pt")
     (folder,) = convert(tmp_path / "best.pt", tmp_path / "out", base="tiny")
-    main(["gate", "--base", str(base), "--adapter", str(folder), "--data", str(data), "--steps", "2", "--batch-size", "4", "--device", "cpu", "-o", str(tmp_path / "again")])
+    gate(base, folder, data, tmp_path / "again")
     assert load_expert(tmp_path / "again").loras["encoder.block.0.layer.0.SelfAttention.q"].scale == 1 / 4
 
 

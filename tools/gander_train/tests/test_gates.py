@@ -7,16 +7,15 @@ import signal
 import pytest
 import tiny
 import torch
-from conftest import rows, write_rows
+from conftest import gate, rows, write_rows
 from gander_train.adapter import read_adapter
 from gander_train.base import open_base
-from gander_train.cli import main
 from gander_train.data import Limits, collate, read_examples
 from gander_train.errors import Interrupted
-from gander_train.gates import GatedLinear, attach
+from gander_train.gates import attach
 from gander_train.training import Run, Settings, train
 from routing import load_expert
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
@@ -145,15 +144,15 @@ def test_training_follows_the_papers_rate():
 
 def test_bfloat16_trains_close_to_float32(base, adapter, data, tmp_path):
     for dtype in ("f32", "bf16"):
-        main(["gate", "--base", str(base), "--adapter", str(adapter), "--data", str(data), "--steps", "12", "--batch-size", "8", "--dtype", dtype, "--device", "cpu", "-o", str(tmp_path / dtype)])
+        gate(base, adapter, data, tmp_path / dtype, "--dtype", dtype, steps=12)
     gates = {dtype: torch.cat([*load_file(tmp_path / dtype / "gates.safetensors").values()]) for dtype in ("f32", "bf16")}
     assert torch.nn.functional.cosine_similarity(gates["f32"], gates["bf16"], dim=0) > 0.9
 
 
-def test_the_folder_is_an_expert_with_figures(base, adapter, data, tmp_path, capsys):
+def test_the_folder_is_an_expert_with_figures(base, adapter, data, tmp_path):
     held_out = write_rows(tmp_path / "eval.jsonl", rows(6, 100))
     out = tmp_path / "expert"
-    main(["gate", "--base", str(base), "--adapter", str(adapter), "--data", str(data), "--eval", str(held_out), "--steps", "4", "--batch-size", "4", "--device", "cpu", "-o", str(out)])
+    gate(base, adapter, data, out, "--eval", held_out, steps=4)
     expert = load_expert(out)
     assert expert.gates.keys() == expert.loras.keys() and all(expert.serves(module) for module in expert.loras)
     for name in ("adapter_config.json", "adapter_model.safetensors"):
@@ -168,15 +167,13 @@ def test_the_folder_is_an_expert_with_figures(base, adapter, data, tmp_path, cap
 
     # What a person writes stays when the gates are trained again; figures without an --eval do not.
     (out / "expert.json").write_text(json.dumps(about | {"title": "Backwards"}))
-    main(["gate", "--base", str(base), "--adapter", str(out), "--data", str(data), "--steps", "2", "--batch-size", "4", "--device", "cpu", "-o", str(out)])
+    gate(base, out, data, out, steps=2)
     about = json.loads((out / "expert.json").read_text())
     assert about["title"] == "Backwards" and "alone_exact" not in about["evaluation"] and about["evaluation"]["gates"]["steps"] == 2
 
 
 def test_gates_that_nothing_moves_are_named(base, adapter, data, tmp_path, capsys):
     """A LoRA whose B is zero adds nothing, so nothing says when it helps."""
-    from safetensors.torch import save_file
-
     dead = tmp_path / "dead"
     dead.mkdir()
     (dead / "adapter_config.json").write_bytes((adapter / "adapter_config.json").read_bytes())
@@ -184,5 +181,5 @@ def test_gates_that_nothing_moves_are_named(base, adapter, data, tmp_path, capsy
     module = "encoder.block.1.layer.0.SelfAttention.v"
     tensors[f"base_model.model.{module}.lora_B.weight"].zero_()
     save_file(tensors, dead / "adapter_model.safetensors")
-    main(["gate", "--base", str(base), "--adapter", str(dead), "--data", str(data), "--steps", "20", "--batch-size", "4", "--device", "cpu", "-o", str(tmp_path / "out")])
+    gate(base, dead, data, tmp_path / "out", steps=20)
     assert f"warning: 1 of 36 gates stayed near zero, first {module}" in capsys.readouterr().err

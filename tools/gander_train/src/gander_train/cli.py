@@ -184,6 +184,11 @@ def read_data(options: argparse.Namespace, base: Base) -> tuple[list[Example], l
     return examples, held_out
 
 
+def digest(file: Path) -> str:
+    """SHA-256 of the file's bytes."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def same_expert(out: Path, folder: Path) -> None:
     """Refuse to write gates over another expert."""
     there = out / WEIGHTS

@@ -44,9 +44,9 @@ def convert(file: Path, out: Path, names: list[str] | None = None, base: str = "
         raise TrainError("invalid-option", "--names", f"are {len(names)}", f"{len(numbers)}, one for each expert in {file}")
     if len(set(names)) != len(names) or not all(re.fullmatch(r"[\w.-]+", name) for name in names):
         raise TrainError("invalid-option", "--names", "do not make folders", "different names of letters, digits, dots, dashes and underscores")
-    for number, name in zip(numbers, names):
+    for number in numbers:
         check(file, experts[number], number)
-    for number, name in zip(numbers, names):
+    for number, name in zip(numbers, names, strict=True):
         write(out / name, experts[number], base)
     return [out / name for name in names]
 

@@ -63,7 +63,7 @@ def exact_match(base: Base, examples: list[Example], dtype: str, batch_size: int
         longest = max(len(encode(tokenizer, answer)) for e in chosen for answer in e.answers)
         with precision(batch.inputs.device, dtype):
             answers = base.model.generate(input_ids=batch.inputs, attention_mask=batch.mask, max_new_tokens=longest, do_sample=False, num_beams=1)
-        right += sum(written(ids) in accepted for ids, accepted in zip(answers.tolist(), wanted))
+        right += sum(written(ids) in accepted for ids, accepted in zip(answers.tolist(), wanted, strict=True))
     return right / len(examples)
 
 

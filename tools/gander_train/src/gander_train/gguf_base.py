@@ -128,15 +128,17 @@ def tokenizer_of(fields: Fields, config: T5Config) -> PreTrainedTokenizerFast | 
     unknown = fields.get("tokenizer.ggml.unknown_token_id", next((i for i, kind in enumerate(kinds) if kind == gguf.TokenType.UNKNOWN), None))
     if unknown is None:
         return None  # such as the dummies of a file that is run on token ids
+    if not len(tokens) == len(scores) == len(kinds):
+        raise TrainError("invalid-file", f"{fields.file}: tokenizer.ggml", f"has {len(tokens)} tokens, {len(scores)} scores, {len(kinds)} types", "as many of each")
     eos = config.eos_token_id[0] if isinstance(config.eos_token_id, list) else config.eos_token_id
-    tokenizer = Tokenizer(Unigram(list(zip(tokens, scores)), unknown))
+    tokenizer = Tokenizer(Unigram(list(zip(tokens, scores, strict=True)), unknown))
     if charsmap := fields.get("tokenizer.ggml.precompiled_charsmap"):
         tokenizer.normalizer = normalizers.Precompiled(bytes(byte % 256 for byte in charsmap))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")])
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     tokenizer.post_processor = processors.TemplateProcessing(single=["$A", tokens[eos]], special_tokens=[(tokens[eos], eos)])
     tokenizer.add_special_tokens([
-        AddedToken(token, special=True, normalized=False) for token, kind in zip(tokens, kinds)
+        AddedToken(token, special=True, normalized=False) for token, kind in zip(tokens, kinds, strict=True)
         if kind in (gguf.TokenType.CONTROL, gguf.TokenType.UNKNOWN) or re.fullmatch(r"<extra_id_\d+>", token)])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=tokens[config.pad_token_id], eos_token=tokens[eos], unk_token=tokens[unknown])
