@@ -62,10 +62,10 @@ def test_what_the_model_cannot_read_or_write_is_a_warning(base, adapter, tmp_pat
 
 def test_an_adapter_for_another_base_is_refused_with_both_shapes(base, data, tmp_path, capsys):
     wide, deep, relu = tmp_path / "wide", tmp_path / "deep", tmp_path / "relu"
-    save_adapter(wide, SHAPE | {"d_ff": 64})
+    save_adapter(wide, SHAPE | {"d_ff": 128})
     save_adapter(deep, SHAPE | {"num_decoder_layers": 3})
     save_adapter(relu, SHAPE | {"feed_forward_proj": "relu"})
-    for folder, problem in ((wide, "lora_B.weight: has shape (64, 4); expected (48, 4)"), (deep, "decoder.block.2"), (relu, "DenseReluDense.wi: is a module")):
+    for folder, problem in ((wide, "lora_B.weight: has shape (128, 4); expected (96, 4)"), (deep, "decoder.block.2"), (relu, "DenseReluDense.wi: is a module")):
         message = fails(capsys, tmp_path / "out", "gate", "--base", base, "--adapter", folder, "--data", data)
         assert problem in message and message.endswith("[wrong-base]")
 
@@ -94,9 +94,9 @@ Q = "base_model.model.encoder.block.0.layer.0.SelfAttention.q"
     (lambda t: t.update({f"{Q}.lora_magnitude_vector": torch.ones(16)}), "is no part of a plain LoRA"),
     (lambda t: t.update({f"{Q}.lora_B.bias": torch.ones(16)}), "is no part of a plain LoRA"),
     (lambda t: t.update({"base_model.model.lm_head.lora_A.weight": torch.ones(4, 32)}), "is not on a linear layer of a T5 block"),
-    (lambda t: t.update({f"{Q}.lora_A.weight": torch.ones(3, 32), f"{Q}.lora_B.weight": torch.ones(16, 3)}), "has 3 rows; expected 4, its rank"),
-    (lambda t: t.update({f"{Q}.lora_gate.weight": torch.ones(31)}), "has shape (31,); expected (32,)"),
-    (lambda t: t.update({f"{Q}.lora_gate.weight": torch.ones(32)}), "is a gate inside the adapter file"),
+    (lambda t: t.update({f"{Q}.lora_A.weight": torch.ones(3, 64), f"{Q}.lora_B.weight": torch.ones(32, 3)}), "has 3 rows; expected 4, its rank"),
+    (lambda t: t.update({f"{Q}.lora_gate.weight": torch.ones(31)}), "has shape (31,); expected (64,)"),
+    (lambda t: t.update({f"{Q}.lora_gate.weight": torch.ones(64)}), "is a gate inside the adapter file"),
 ])
 def test_a_tensor_that_does_not_belong_is_named(base, adapter, data, tmp_path, capsys, change, problem):
     other = copy(adapter, tmp_path)
@@ -109,7 +109,7 @@ def test_a_tensor_that_does_not_belong_is_named(base, adapter, data, tmp_path, c
 def test_gates_of_the_wrong_length_beside_the_adapter_are_refused(base, adapter, data, tmp_path, capsys):
     other = copy(adapter, tmp_path)
     save_file({f"{Q}.lora_gate.weight": torch.ones(5)}, other / "gates.safetensors")
-    assert f"{Q}.lora_gate.weight: has shape (5,); expected (32,)" in fails(capsys, tmp_path / "out", "gate", "--base", base, "--adapter", other, "--data", data)
+    assert f"{Q}.lora_gate.weight: has shape (5,); expected (64,)" in fails(capsys, tmp_path / "out", "gate", "--base", base, "--adapter", other, "--data", data)
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run(base, adapter, data, tmp_path, capsys):

@@ -16,7 +16,7 @@ from routing import load_expert
 @pytest.mark.parametrize("kind", ["F32", "Q8_0"])
 @pytest.mark.parametrize(("own_head", "gated"), [(True, True), (False, False)])
 def test_a_gguf_file_is_the_model_of_its_dequantised_weights(tmp_path, kind, own_head, gated):
-    shape = SHAPE | {"d_model": 64, "d_kv": 32, "d_ff": 96, "feed_forward_proj": "gated-gelu" if gated else "relu", "tie_word_embeddings": not own_head}
+    shape = SHAPE | {"feed_forward_proj": "gated-gelu" if gated else "relu", "tie_word_embeddings": not own_head}
     model = tiny.new_base(2, own_head=own_head, **shape)
     tiny.save_base(model, tmp_path / "folder")
     gguf_t5.write_gguf(model, tmp_path / "base.gguf", gguf.GGMLQuantizationType[kind])

@@ -17,7 +17,7 @@ def layers():
 
 def made_up(experts=3, rank=4, dtype=torch.float32):
     """As put_index_to_lora and concatenate.py leave it."""
-    tensors = {"encoder.embed_tokens.weight": torch.zeros(40, 32)}
+    tensors = {"encoder.embed_tokens.weight": torch.zeros(40, 64)}
     for module, (d_out, d_in) in layers().items():
         for i in range(experts):
             draw = tiny.new_generator(module, i)
@@ -89,9 +89,9 @@ Q = "encoder.block.0.layer.0.SelfAttention.q._addons"
 
 @pytest.mark.parametrize(("change", "message"), [
     (lambda t: t.pop(f"{Q}.expert_lora.layer2__1"), r"expert 1.*SelfAttention\.q\.lora_B.*is absent.*\[missing-tensor\]"),
-    (lambda t: t.update({f"{Q}.router.expert_embeddings__1": torch.ones(31)}), r"SelfAttention\.q: gate: has shape \(31,\); expected \(32,\).*\[shape-mismatch\]"),
-    (lambda t: t.update({f"{Q}.expert_lora.layer1__0": torch.ones(32, 5)}), r"SelfAttention\.q\.lora_B.*has 4 columns; expected 5.*\[shape-mismatch\]"),
-    (lambda t: t.update({f"{Q}.expert_lora.layer1__0": torch.full((32, 4), float("nan"))}), r"layer1__0: has NaN.*\[not-finite\]"),
+    (lambda t: t.update({f"{Q}.router.expert_embeddings__1": torch.ones(31)}), r"SelfAttention\.q: gate: has shape \(31,\); expected \(64,\).*\[shape-mismatch\]"),
+    (lambda t: t.update({f"{Q}.expert_lora.layer1__0": torch.ones(64, 5)}), r"SelfAttention\.q\.lora_B.*has 4 columns; expected 5.*\[shape-mismatch\]"),
+    (lambda t: t.update({f"{Q}.expert_lora.layer1__0": torch.full((64, 4), float("nan"))}), r"layer1__0: has NaN.*\[not-finite\]"),
     (lambda t: t.update({"encoder._addons.router.expert_embeddings__0": torch.ones(384)}), r"encoder\._addons.*is no tensor of a PHATGOOSE expert.*\[unsupported\]"),
     (lambda t: t.clear(), r"has no experts.*\[missing-tensor\]"),
 ])

@@ -20,8 +20,7 @@ def add_lora(base: Base, rank: int, alpha: float, targets: str, seed: int) -> tu
     """A LoRA that does nothing yet. Returns the PEFT model and the parameters to train."""
     torch.manual_seed(seed)
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, target_modules=TARGETS.get(targets, targets), lora_dropout=0.0, bias="none", task_type="SEQ_2_SEQ_LM",
-        base_model_name_or_path=base.name)
+        r=rank, lora_alpha=alpha, target_modules=TARGETS.get(targets, targets), lora_dropout=0.0, bias="none", task_type="SEQ_2_SEQ_LM")
     base.model.name_or_path = base.name  # what PEFT writes into adapter_config.json
     try:
         model = get_peft_model(base.model, config)
