@@ -19,18 +19,19 @@ export async function buildPackage() {
  * @param {Record<string, string>} [alias] other modules in place of some; tests put a scripted engine for `#engine`
  */
 export async function bundlePackage(folder, alias = {}) {
-  await build({
+  const common = {
     absWorkingDir: root,
-    entryPoints: { index: "www/src/index.ts", worker: "www/src/worker.ts" },
     outdir: folder,
     bundle: true,
     format: "esm",
     target: "es2022",
-    // What the worker and `inline` share is one file, beside the WebAssembly that it loads.
-    splitting: true,
-    chunkNames: "shared-[hash]",
     minify: true,
     alias,
     logLevel: "warning",
-  });
+  };
+  // What the worker and `inline` share is one file, beside the WebAssembly that it loads.
+  const entryPoints = { index: "www/src/index.ts", worker: "www/src/worker.ts" };
+  await build({ ...common, entryPoints, splitting: true, chunkNames: "shared-[hash]" });
+  // The element is one file: a page may show routing without running a model.
+  await build({ ...common, entryPoints: ["www/src/routing_element.ts"] });
 }

@@ -1,20 +1,24 @@
-// A colour and a letter for each expert: nobody has to tell the experts apart by colour alone.
+// A colour, a pattern and a letter for each expert: nobody has to tell the experts apart by colour alone.
 
 /** Okabe and Ito's colours, which people with any colour vision can tell apart, without their black. */
 const colours = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999"];
+
+/** What lies over the colours when they come again; after the last, the letters alone tell them apart. */
+const patterns = ["plain", "stripes", "dots", "grid"] as const;
+
+export type Pattern = (typeof patterns)[number];
 
 export interface Badge {
   letter: string;
   colour: string;
   /** Black or white, whichever is readable on the colour. */
   ink: string;
-  /** Whether the colour is used for the second time. */
-  striped: boolean;
+  pattern: Pattern;
   name: string;
 }
 
 /** Badges by the experts' order in the catalogue. */
-export class Palette {
+export class ExpertPalette {
   readonly #badges = new Map<string, Badge>();
 
   constructor(experts: readonly { id: string; title: string }[]) {
@@ -24,7 +28,7 @@ export class Palette {
         letter: letterAt(index),
         colour,
         ink: inkOn(colour),
-        striped: index >= colours.length,
+        pattern: patterns[Math.floor(index / colours.length) % patterns.length] ?? "plain",
         name: title || id,
       });
     });
@@ -38,7 +42,7 @@ export class Palette {
 }
 
 function unknownBadge(expert: string): Badge {
-  return { letter: "?", colour: "#999999", ink: "#000000", striped: false, name: expert };
+  return { letter: "?", colour: "#999999", ink: "#000000", pattern: "plain", name: expert };
 }
 
 /** A to Z, then A2 to Z2. */
