@@ -60,7 +60,8 @@ for (const colorScheme of ["light", "dark"] as const) {
       await demo.open("", { colorScheme, viewport: { width, height: 900 } });
       await judge(demo.page, "ab 12", "Helpful");
       await judge(demo.page, "cd", "Not helpful");
-      await demo.page.click("#tokens button");
+      await demo.page.locator("#why .switch").first().click();
+      await demo.page.waitForSelector("#why .columns article");
       await demo.page.locator("#cost summary").last().click();
       for (const view of ["ask", "column", "catalogue", "judgements"]) {
         await demo.page.click(`nav a[href='#${view}']`);
