@@ -8,6 +8,8 @@ const packageBeside = {
   name: "package-beside",
   setup({ onResolve }) {
     onResolve({ filter: /^gander$/ }, () => ({ path: "../index.js", external: true }));
+    const element = { path: "../routing_element.js", external: true };
+    onResolve({ filter: /^gander\/routing-element$/ }, () => element);
   },
 };
 

@@ -36,4 +36,6 @@ export async function bundlePackage(folder, alias = {}) {
   await bundle("index", { splitting: true, chunkNames: "[name]-[hash]" });
   // The worker is one file that imports nothing: bundlers copy it without looking inside.
   await bundle("worker", {});
+  // The element is one file: a page may show routing without running a model.
+  await bundle("routing_element", {});
 }

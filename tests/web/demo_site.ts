@@ -1,8 +1,10 @@
 // The demo on a loopback server, with the scripted engine, and Chromium to look at it.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after, afterEach, before } from "node:test";
 import { pathToFileURL } from "node:url";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
@@ -58,8 +60,58 @@ export class DemoSite {
   }
 }
 
+/**
+ * A site for all tests of a file, and a page for each, which {@link DemoTests.open} opens. A test on whose page something
+ * went wrong unseen fails.
+ */
+export class DemoTests {
+  #site: DemoSite | undefined;
+  #opened: { page: Page; problems: string[] } | undefined;
+
+  constructor(ocean: Record<string, Uint8Array | string>) {
+    before(async () => {
+      this.#site = await DemoSite.start(ocean);
+    });
+    after(() => this.#site?.stop());
+    afterEach(async () => {
+      const { page, problems } = this.#opened ?? {};
+      this.#opened = undefined;
+      await page?.context().close();
+      assert.deepEqual(problems ?? [], []);
+    });
+  }
+
+  get site(): DemoSite {
+    assert.ok(this.#site);
+    return this.#site;
+  }
+
+  get page(): Page {
+    assert.ok(this.#opened);
+    return this.#opened.page;
+  }
+
+  /** @param place what follows the page's address: `?device=cpu#column` */
+  async open(place = "", options: BrowserContextOptions = {}): Promise<void> {
+    await this.visit(place, options);
+    await ready(this.page);
+  }
+
+  /** Without waiting until a line can be asked, and after `prepare`. */
+  async visit(
+    place = "",
+    options: BrowserContextOptions = {},
+    prepare: (page: Page) => Promise<unknown> = async () => {},
+  ): Promise<void> {
+    this.#opened = await this.site.newPage(options);
+    await prepare(this.page);
+    await this.page.goto(`${this.site.url}demo/${place}`);
+  }
+}
+
+/** Ready for a line, whichever view is shown. */
 export async function ready(page: Page): Promise<void> {
-  await page.waitForSelector("#run:not([disabled])");
+  await page.waitForSelector("#run:not([disabled])", { state: "attached" });
 }
 
 export async function ask(page: Page, text: string): Promise<void> {
@@ -69,4 +121,29 @@ export async function ask(page: Page, text: string): Promise<void> {
 
 export async function answered(page: Page): Promise<void> {
   await page.waitForFunction(() => /tokens in/.test(document.getElementById("progress")?.textContent ?? ""));
+}
+
+/** Asks, and judges the answer. */
+export async function judge(page: Page, line: string, button: "Helpful" | "Not helpful"): Promise<void> {
+  await ask(page, line);
+  await answered(page);
+  await page.getByRole("button", { name: button, exact: true }).click();
+  await page.waitForSelector("#judge a");
+}
+
+/** Waits until the column is `Done`, or `Stopped`. */
+export async function columnState(page: Page, state: "Done" | "Stopped", timeout = 30_000): Promise<void> {
+  await page.waitForFunction(
+    (state) => document.querySelector("#batch [role=status]")?.textContent?.startsWith(state),
+    state,
+    { timeout },
+  );
+}
+
+/** Presses a button and reads the file that it gives. */
+export async function download(page: Page, button: string): Promise<{ name: string; text: string }> {
+  const coming = page.waitForEvent("download");
+  await page.getByRole("button", { name: button }).click();
+  const file = await coming;
+  return { name: file.suggestedFilename(), text: readFileSync(await file.path(), "utf8") };
 }

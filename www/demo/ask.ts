@@ -9,10 +9,9 @@ import type { ExpertChoice } from "./expert_choice.ts";
 import { hideFailure, showFailure } from "./failure_box.ts";
 import type { JudgeForm } from "./judge.ts";
 import type { Loaded } from "./loading.ts";
-import type { RoutingView } from "./routing_view.ts";
-import { sharesOf } from "./shares.ts";
 import { size } from "./units.ts";
 import type { Usage } from "./usage.ts";
+import type { Why } from "./why.ts";
 
 /** What an answer touches beside its own view. */
 export interface AskParts {
@@ -36,7 +35,7 @@ export class AskView {
   readonly #output = byId("output");
   readonly #progress = byId("progress");
   #loaded: Loaded | undefined;
-  #routing: RoutingView | undefined;
+  #why: Why | undefined;
   #running: AbortController | undefined;
   /** The line that the answer below belongs to. */
   #asked = "";
@@ -58,10 +57,10 @@ export class AskView {
     this.#line.onpaste = (event) => this.#takeLines(event);
   }
 
-  setModel(loaded: Loaded, routing: RoutingView): void {
+  setModel(loaded: Loaded, why: Why): void {
     this.#running?.abort();
     this.#loaded = loaded;
-    this.#routing = routing;
+    this.#why = why;
     byId("answer").hidden = true;
     this.#showRunning(false);
   }
@@ -105,7 +104,7 @@ export class AskView {
         record.token();
         this.#output.append(piece.text);
         say(this.#progress, "Writing …");
-        this.#routing?.add(piece);
+        this.#why?.add(piece);
       }
       this.#finish(text, await generation, record, excluded);
     } catch (error) {
@@ -134,7 +133,7 @@ export class AskView {
     // Read out once it is whole, not letter by letter.
     this.#output.setAttribute("aria-busy", "true");
     this.#progress.textContent = "Reading the line …";
-    this.#routing?.clear();
+    this.#why?.clear();
     this.#parts.cost.clear();
     this.#parts.judge.clear();
   }
@@ -145,9 +144,9 @@ export class AskView {
     if (answer.text !== null) this.#showChanges(text, answer.text);
     this.#progress.textContent = summary(answer);
     this.#parts.cost.show(answer.stats, record);
-    // The encoder's choices read the line; the decoder's wrote the answer, which is what is judged.
-    const routing = answer.routing ?? [];
-    const shares = sharesOf(routing.filter(({ module }) => module.startsWith("decoder.")));
+    this.#why?.finish(text, answer, this.#parts.choice.options());
+    // The input's choices read the line; the output's wrote the answer, which is what is judged.
+    const shares = answer.routing?.output.shares() ?? [];
     this.#parts.usage.add(shares);
     const { stats, text: written } = answer;
     this.#parts.judge.begin({
@@ -159,7 +158,7 @@ export class AskView {
       base: loaded.model.base.fingerprint,
       device: loaded.model.device.name,
       stats,
-      routing,
+      routing: [...(answer.routing ?? [])],
     });
   }
 

@@ -13,16 +13,16 @@ import { hideFailure, showFailure } from "./failure_box.ts";
 import { JudgeForm } from "./judge.ts";
 import { type Loaded, load } from "./loading.ts";
 import { keepPage, startOffline } from "./offline.ts";
-import { RoutingView } from "./routing_view.ts";
+import { badgeElement } from "./palette.ts";
 import { Usage } from "./usage.ts";
 import { goTo, startViews } from "./views.ts";
+import { mountWhy } from "./why.ts";
 
 /** `?base=…&experts=…&device=…` tries the page with files from elsewhere, or on another device. */
 const parameters = new URLSearchParams(location.search);
 const device = (parameters.get("device") ?? "auto") as DeviceName;
 
 let loaded: Loaded | undefined;
-let routing: RoutingView | undefined;
 
 const usage = new Usage();
 const choice = new ExpertChoice();
@@ -43,7 +43,7 @@ const ask = new AskView({
 const catalogue = new CatalogueView({
   choice,
   usage,
-  badge: (id) => routing?.badge(id) ?? "",
+  badge: (id) => (loaded ? badgeElement(loaded.palette.badge(id)) : ""),
   onLoad: (url, base) => use(base ?? loaded?.base ?? defaultBase, url),
 });
 choice.onChange = () => catalogue.show();
@@ -62,7 +62,6 @@ async function use(base: string, experts: string): Promise<void> {
     showFailure(error, () => use(base, experts));
     return;
   }
-  routing = new RoutingView(loaded.palette);
   await before?.model.dispose();
   await usage.open(new URL(experts, location.href).href);
   choice.reset(loaded.model.experts);
@@ -70,7 +69,7 @@ async function use(base: string, experts: string): Promise<void> {
   catalogue.setModel(loaded);
   batch.setModel(loaded);
   dashboard.setPalette(loaded.palette);
-  ask.setModel(loaded, routing);
+  ask.setModel(loaded, mountWhy(byId("why"), loaded));
   showDevice();
   keepPage(loaded.model);
 }
