@@ -8,6 +8,9 @@ import { memoryInUse } from "./memory.ts";
 import { cacheOf, fromCache } from "./package_features.ts";
 import { counted, size } from "./units.ts";
 
+/** So many experts of a download are named, and one more rather than "1 more". */
+const MOST_NAMES = 2;
+
 export class CostView {
   readonly #section = byId("cost");
   readonly #body = byId("cost-body");
@@ -107,9 +110,9 @@ export class CostView {
     return element(
       "div",
       { class: "measures" },
-      row("Fetched for this answer", stats.bytesFetched),
-      row("Fetched since the model was loaded", this.#bytesFetched),
-      row("All experts together", all),
+      row("For this answer", stats.bytesFetched),
+      row("Fetched so far", this.#bytesFetched),
+      row("All experts", all),
     );
   }
 
@@ -143,7 +146,7 @@ export class CostView {
     return element(
       "tr",
       {},
-      element("th", { scope: "row" }, names.join(", ")),
+      element("th", { scope: "row", title: names.join(", ") }, fewOf(names)),
       element("td", {}, size(bytes)),
       element(
         "td",
@@ -153,6 +156,13 @@ export class CostView {
       ),
     );
   }
+}
+
+/** A first run may want pages of all experts. */
+function fewOf(names: readonly string[]): string {
+  const more = names.length - MOST_NAMES;
+  if (more <= 1) return names.join(", ");
+  return `${names.slice(0, MOST_NAMES).join(", ")} and ${more} more`;
 }
 
 function tokenRow({ tokens }: CostRecord, whole: number): HTMLElement {
