@@ -1,21 +1,23 @@
 //! `catalog.json`: which experts there are for a base, what they are good for, and where each of their pages lies.
 //!
-//! A catalogue is written once, by `gander catalog build`, and served as a static file beside the adapters it names.
-//! Unknown fields are ignored; an unknown major version is refused.
+//! A catalogue is written by `gander catalog` and served as a static file, beside the adapters it names or elsewhere.
+//! Unknown fields are ignored; an unknown major version is refused. docs/catalog.schema.json says the same of the fields,
+//! docs/catalog.md says it to people.
 
-use std::collections::{BTreeMap, HashSet};
+pub mod gates;
+pub mod location;
+mod problems;
 
+use std::collections::BTreeMap;
+
+use gates::Gates;
+use problems::{invalid, sha256_of};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::experts::{Expert, Page, PageTensor, block_of, hex};
-use crate::formats::encoding::Encoding;
+use crate::experts::{Expert, Page, PageTensor};
 use crate::formats::peft::LoraPart;
-use crate::formats::safetensors::Header;
 use crate::tensor::DType;
-
-/// What the keys of the gates file end with, after `<expert id>/<module>`.
-const GATE_SUFFIX: &str = ".lora_gate.weight";
 
 /// A catalogue as its file says it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,7 +26,7 @@ pub struct Catalog {
     pub format: String,
     /// `"1.0"`.
     pub version: String,
-    /// What people call this collection.
+    /// What people call this collection, and what its experts' full names begin with.
     pub name: String,
     /// The base that the experts adapt.
     pub base: BaseReference,
@@ -62,7 +64,7 @@ impl Default for RouterDefaults {
 /// A file on the catalogue's host, or elsewhere.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FileReference {
-    /// Relative to the catalogue's own address, or absolute.
+    /// Relative to the catalogue and not above its folder, or an http or https URL. See [`location::Location`].
     pub url: String,
     /// Size of the whole file.
     pub bytes: u64,
@@ -92,7 +94,7 @@ pub struct ExpertRecord {
     pub source: String,
     /// Figures by name, as its author measured them.
     #[serde(default)]
-    pub evaluation: serde_json::Value,
+    pub evaluation: serde_json::Map<String, serde_json::Value>,
     /// The adapter file, as PEFT saved it.
     pub adapter: FileReference,
     /// The parts of that file that are fetched apart.
@@ -145,31 +147,47 @@ impl Catalog {
     pub const VERSION: &str = "1.0";
 
     /// Reads a catalogue. `name` is only for messages.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::read`], and the first of [`Catalog::problems`].
     pub fn parse(name: &str, json: &[u8]) -> Result<Catalog> {
-        let invalid =
-            |problem: String, expected: &str| Error::new(ErrorCode::InvalidFile, name, problem, expected);
+        let catalog = Catalog::read(name, json)?;
+        problems::first(catalog.problems()).map_err(|error| error.inside(name))?;
+        Ok(catalog)
+    }
+
+    /// Reads a catalogue whose [problems](Catalog::problems) are the caller's to look at.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unsupported`] for another major version, [`ErrorCode::InvalidFile`] for everything else that cannot be
+    /// read: no JSON, another format, fields that are missing or of another type.
+    pub fn read(name: &str, json: &[u8]) -> Result<Catalog> {
         // The version first, so that a catalogue of the future is refused for what it is.
         #[derive(Deserialize)]
         struct Kind {
             format: String,
             version: String,
         }
-        let kind: Kind = serde_json::from_slice(json)
-            .map_err(|error| invalid(error.to_string(), "a catalogue: JSON with format and version"))?;
+        let kind: Kind = serde_json::from_slice(json).map_err(|error| {
+            invalid(name, error.to_string(), "a catalogue: a JSON object with format and version")
+        })?;
         if kind.format != Catalog::FORMAT {
-            return Err(invalid(format!("format is {:?}", kind.format), "format \"gander-catalog\""));
+            return Err(invalid(name, format!("format is {:?}", kind.format), "format \"gander-catalog\""));
         }
-        let major = |version: &str| version.split('.').next().map(str::to_owned);
-        if major(&kind.version) != major(Catalog::VERSION) {
-            let problem = format!("version {:?}", kind.version);
-            return Err(Error::new(ErrorCode::Unsupported, name, problem, "version 1.x"));
+        let numbers: Option<Vec<u32>> = kind.version.split('.').map(|number| number.parse().ok()).collect();
+        match numbers.as_deref() {
+            Some([1, ..]) => {}
+            Some(_) => {
+                let problem = format!("version {}", kind.version);
+                let expected = "version 1.x, the one that this program reads";
+                return Err(Error::new(ErrorCode::Unsupported, name, problem, expected));
+            }
+            None => {
+                return Err(invalid(name, format!("version {:?}", kind.version), "numbers with dots: 1.0"));
+            }
         }
-        let catalog: Catalog = serde_json::from_slice(json)
-            .map_err(|error| invalid(error.to_string(), "a catalogue of version 1.x"))?;
-        if catalog.router.top_k == 0 {
-            return Err(invalid("router.top_k is 0".to_owned(), "at least one expert for each token"));
-        }
-        Ok(catalog)
+        serde_json::from_slice(json)
+            .map_err(|error| invalid(name, error.to_string(), "a catalogue of version 1.x"))
     }
 
     /// The catalogue as a file.
@@ -195,153 +213,81 @@ impl Catalog {
     /// The experts, their gates taken from the bytes of the gates file.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidFile`] for pages, hashes or tensors that contradict each other; [`ErrorCode::PageMismatch`]
-    /// if the gates file is not the one that the catalogue describes; [`ErrorCode::NotFinite`] for a damaged gate.
+    /// The first of [`Catalog::problems`]; [`ErrorCode::PageMismatch`] if the gates file is not the one that the catalogue
+    /// describes; [`ErrorCode::NotFinite`] and [`ErrorCode::ShapeMismatch`] for a damaged gate.
     pub fn experts(&self, gates: &[u8]) -> Result<Vec<Expert>> {
-        let mut gates = self.gates(gates)?;
-        let mut ids = HashSet::new();
-        for expert in &self.experts {
-            let place = format!("catalogue {:?}, expert {:?}", self.name, expert.id);
-            if expert.id.is_empty() || expert.id.contains('/') || !ids.insert(&expert.id) {
-                let expected = "unique ids that are not empty and have no slash";
-                return Err(Error::new(
-                    ErrorCode::InvalidFile,
-                    place,
-                    "the id is taken or malformed",
-                    expected,
-                ));
-            }
-        }
+        let place = format!("catalogue {:?}", self.name);
+        problems::first(self.problems()).map_err(|error| error.inside(&place))?;
+        let mut problems = Vec::new();
+        let mut gates = self.read_gates(gates, &mut problems);
+        problems::first(problems).map_err(|error| error.inside(&place))?;
         self.experts
             .iter()
             .map(|record| {
-                let gates = gates.remove(&record.id).unwrap_or_default();
+                let gates = trained(&mut gates, &record.id);
                 let place = format!("catalogue {:?}, expert {:?}", self.name, record.id);
-                record.expert(gates).map_err(|error| error.inside(place))
+                self.expert(record, gates).map_err(|error| error.inside(place))
             })
             .collect()
     }
 
-    /// By expert and module, the gate vectors. Untrained gates, all zero, are left out.
-    fn gates(&self, bytes: &[u8]) -> Result<BTreeMap<String, BTreeMap<String, Vec<f32>>>> {
-        let file = &self.gates.url;
-        if bytes.len() as u64 != self.gates.bytes {
-            let expected = format!("{} bytes, as the catalogue says", self.gates.bytes);
-            let problem = format!("{} bytes", bytes.len());
-            return Err(Error::new(ErrorCode::PageMismatch, file, problem, expected));
-        }
-        let found = hex(&crate::experts::sha256(bytes));
-        if found != self.gates.sha256 {
-            let expected = format!("SHA-256 {}, as the catalogue says", self.gates.sha256);
-            return Err(Error::new(ErrorCode::PageMismatch, file, format!("SHA-256 {found}"), expected));
-        }
-        let mut gates: BTreeMap<String, BTreeMap<String, Vec<f32>>> = BTreeMap::new();
-        for (key, tensor) in &Header::of_file(file, bytes)?.tensors {
-            let Some((id, module)) = key.strip_suffix(GATE_SUFFIX).and_then(|key| key.split_once('/')) else {
-                let expected = "keys of the form <expert id>/<module>.lora_gate.weight";
-                return Err(Error::new(
-                    ErrorCode::InvalidFile,
-                    format!("{file}: {key}"),
-                    "not a gate",
-                    expected,
-                ));
-            };
-            let place = format!("{file}: {key}");
-            let encoding = Encoding::from_dtype(tensor.dtype).map_err(|error| error.inside(&place))?;
-            let length = tensor.shape.iter().product();
-            let gate = encoding.decode(1, length, &bytes[tensor.range.clone()]).to_f32();
-            if gate.iter().any(|value| !value.is_finite()) {
-                return Err(Error::new(ErrorCode::NotFinite, place, "NaN or infinity", "finite numbers"));
-            }
-            if gate.iter().any(|value| *value != 0.0) {
-                gates.entry(id.to_owned()).or_default().insert(module.to_owned(), gate);
-            }
-        }
-        Ok(gates)
+    fn expert(&self, record: &ExpertRecord, gates: BTreeMap<String, Vec<f32>>) -> Result<Expert> {
+        Ok(Expert {
+            id: record.id.clone(),
+            full_name: format!("{}/{}", self.name, record.id),
+            gates,
+            scales: record.modules().map(|module| (module.module.clone(), module.scale)).collect(),
+            pages: record.pages.iter().map(|page| page.page(&record.adapter.url)).collect::<Result<_>>()?,
+        })
     }
 }
 
-impl ExpertRecord {
-    fn expert(&self, gates: BTreeMap<String, Vec<f32>>) -> Result<Expert> {
-        let mut scales = BTreeMap::new();
-        let mut pages = Vec::new();
-        for record in &self.pages {
-            pages.push(
-                record.page(&self.adapter).map_err(|error| error.inside(format!("page {}", record.block)))?,
-            );
-            for module in &record.modules {
-                if scales.insert(module.module.clone(), module.scale).is_some() || !module.scale.is_finite() {
-                    let expected = "every module once, with a finite scale";
-                    let problem = "it is there twice, or its scale is not a number";
-                    return Err(Error::new(ErrorCode::InvalidFile, &module.module, problem, expected));
-                }
-            }
-        }
-        Ok(Expert { id: self.id.clone(), gates, scales, pages })
-    }
+/// An expert's gates without those of zeros, which no training has touched.
+fn trained(gates: &mut Gates, id: &str) -> BTreeMap<String, Vec<f32>> {
+    let gates = gates.remove(id).unwrap_or_default().into_iter();
+    gates.filter(|(_, gate)| gate.iter().any(|value| *value != 0.0)).collect()
 }
 
 impl PageRecord {
-    fn page(&self, adapter: &FileReference) -> Result<Page> {
-        let invalid = |problem: String, expected: String| {
-            Err(Error::new(ErrorCode::InvalidFile, &adapter.url, problem, expected))
-        };
-        let end = match self.offset.checked_add(self.bytes) {
-            Some(end) if end <= adapter.bytes => end,
-            _ => {
-                let problem = format!("{} bytes from {}", self.bytes, self.offset);
-                return invalid(problem, format!("a range within the file's {} bytes", adapter.bytes));
-            }
-        };
-        let Some(sha256) = unhex(&self.sha256) else {
-            return invalid(format!("sha256 is {:?}", self.sha256), "64 hexadecimal digits".to_owned());
+    /// The page of an expert without problems. `file` is the name of its adapter file.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidFile`] for a malformed hash or type.
+    pub fn page(&self, file: &str) -> Result<Page> {
+        let Some(sha256) = sha256_of(&self.sha256) else {
+            return Err(invalid("sha256", format!("is {:?}", self.sha256), "64 hexadecimal digits"));
         };
         let mut tensors = Vec::new();
         for module in &self.modules {
             for (part, factor) in [(LoraPart::A, &module.a), (LoraPart::B, &module.b)] {
-                let dtype = match factor.dtype.as_str() {
-                    "F32" => DType::F32,
-                    "F16" => DType::F16,
-                    "BF16" => DType::Bf16,
-                    other => {
-                        return invalid(
-                            format!("{} of {other}", module.module),
-                            "F32, F16 or BF16".to_owned(),
-                        );
-                    }
-                };
-                let [rows, cols] = factor.shape;
-                let bytes = rows.checked_mul(cols).and_then(|count| count.checked_mul(dtype.bytes()));
-                let end = bytes.and_then(|bytes| bytes.checked_add(factor.offset));
-                if end.is_none_or(|end| end as u64 > self.bytes) || rows == 0 || cols == 0 {
-                    let problem =
-                        format!("{}: {rows} × {cols} values at byte {}", module.module, factor.offset);
-                    return invalid(problem, format!("values within the page's {} bytes", self.bytes));
-                }
-                let (module, shape, offset) = (module.module.clone(), factor.shape, factor.offset);
+                let (module, dtype) = (module.module.clone(), factor.dtype()?);
+                let FactorRecord { shape, offset, .. } = *factor;
                 tensors.push(PageTensor { module, part, dtype, shape, offset });
             }
-            if module.a.shape[0] != module.b.shape[1] {
-                let problem =
-                    format!("{}: ranks {} and {}", module.module, module.a.shape[0], module.b.shape[1]);
-                return invalid(problem, "A (rank, d_in) and B (d_out, rank) of one rank".to_owned());
-            }
-            if block_of(&module.module) != self.block {
-                return invalid(format!("{} in it", module.module), format!("modules of {}", self.block));
-            }
         }
-        let (block, file) = (self.block.clone(), adapter.url.clone());
-        Ok(Page { block, file, range: self.offset..end, sha256: Some(sha256), tensors })
+        let range = self.offset..self.offset.saturating_add(self.bytes);
+        Ok(Page { block: self.block.clone(), file: file.to_owned(), range, sha256: Some(sha256), tensors })
     }
 }
 
-fn unhex(digits: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if digits.len() != 64 || !digits.is_ascii() {
-        return None;
+impl FactorRecord {
+    /// How the values are written.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidFile`] for a name that is none of the three.
+    pub fn dtype(&self) -> Result<DType> {
+        match self.dtype.as_str() {
+            "F32" => Ok(DType::F32),
+            "F16" => Ok(DType::F16),
+            "BF16" => Ok(DType::Bf16),
+            other => Err(invalid("dtype", format!("is {other:?}"), "F32, F16 or BF16")),
+        }
     }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
+
+    /// Its size, if that is a number at all.
+    fn bytes(&self) -> Option<u64> {
+        let [rows, cols] = self.shape.map(|side| side as u64);
+        let width = self.dtype().map_or(1, |dtype| dtype.bytes() as u64);
+        rows.checked_mul(cols)?.checked_mul(width)
     }
-    Some(bytes)
 }

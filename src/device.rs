@@ -6,7 +6,7 @@ mod gpu;
 use std::collections::HashMap;
 use std::ops::Range;
 
-pub use cpu::Cpu;
+pub use cpu::{Cpu, WeightLayout};
 pub use gpu::{Adapter, Counts, Gpu};
 
 use bytemuck::NoUninit;
@@ -92,7 +92,12 @@ impl Plan {
 impl Device {
     /// The CPU device.
     pub fn cpu() -> Self {
-        Device::Cpu(Cpu::default())
+        Device::Cpu(Cpu::new(WeightLayout::Panels))
+    }
+
+    /// The CPU, and no activation is rounded: many times as slow for quantised weights, and what rounding is compared with.
+    pub fn exact_cpu() -> Self {
+        Device::Cpu(Cpu::new(WeightLayout::Rows))
     }
 
     /// The GPU device. [`self_test`](crate::self_test) tests it.
@@ -116,6 +121,14 @@ impl Device {
         match self {
             Device::Cpu(_) => isize::MAX as usize,
             Device::Gpu(gpu) => gpu.largest_buffer(),
+        }
+    }
+
+    /// How it wants weights of Q8_0 and Q4_0.
+    pub fn weight_layout(&self) -> WeightLayout {
+        match self {
+            Device::Cpu(cpu) => cpu.weight_layout(),
+            Device::Gpu(_) => WeightLayout::Rows,
         }
     }
 

@@ -14,8 +14,10 @@ use crate::tensor::DType;
 /// A LoRA adapter with its gates.
 #[derive(Debug, Clone)]
 pub struct Expert {
-    /// Unique name, shown in traces.
+    /// What it is called here: its id, or its full name where another expert has the same id. See [`name_apart`].
     pub id: String,
+    /// `<catalogue>/<id>`; of an expert that comes from no catalogue, its id.
+    pub full_name: String,
     /// By module, the gate vector (d_in). A module without a gate, or with an untrained one, is not adapted.
     pub gates: BTreeMap<String, Vec<f32>>,
     /// By module, what `B A u` is multiplied with: alpha / rank, or alpha / sqrt(rank).
@@ -166,18 +168,38 @@ impl Expert {
                 .collect();
             Page { block, file: file.to_owned(), range: start as u64..end as u64, sha256: None, tensors }
         });
-        Expert { id: id.to_owned(), pages: pages.collect(), gates: adapter.gates, scales: adapter.scales }
+        let (gates, scales) = (adapter.gates, adapter.scales);
+        Expert { id: id.to_owned(), full_name: id.to_owned(), pages: pages.collect(), gates, scales }
     }
-}
 
-impl Expert {
+    /// The id that it has in its catalogue.
+    pub fn own_id(&self) -> &str {
+        self.full_name.rsplit('/').next().unwrap_or(&self.full_name)
+    }
+
+    /// Whether it comes from a catalogue.
+    pub fn is_catalogued(&self) -> bool {
+        self.full_name.contains('/')
+    }
+
+    /// Whether it is the one that people mean by a name.
+    pub fn is_called(&self, name: &str) -> bool {
+        name == self.id || name == self.full_name
+    }
+
     /// Checks that every factor and gate fits the layer that it adapts.
     ///
     /// # Errors
-    /// [`ErrorCode::WrongBase`] for a layer that the base does not have or that maps other sizes;
-    /// [`ErrorCode::ShapeMismatch`] for a gate of another length.
+    /// The first of [`Expert::problems_with`].
     pub fn check_against(&self, config: &Config) -> Result<()> {
-        for tensor in self.pages.iter().flat_map(|page| &page.tensors) {
+        self.problems_with(config).into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every factor and gate that does not fit the layer that it adapts: [`ErrorCode::WrongBase`] for a layer that the base
+    /// does not have or that maps other sizes, [`ErrorCode::ShapeMismatch`] for a gate of another length.
+    pub fn problems_with(&self, config: &Config) -> Vec<Error> {
+        let factors = self.pages.iter().flat_map(|page| &page.tensors);
+        let factors = factors.filter_map(|tensor| {
             let place = || format!("{}, factor {:?}", tensor.module, tensor.part);
             let Some([d_out, d_in]) = layout::linear_shape(config, &tensor.module) else {
                 let expected = format!(
@@ -187,32 +209,37 @@ impl Expert {
                     config.feed_forward.inputs().join(" and "),
                 );
                 let problem = "the base has no such layer";
-                return Err(Error::new(ErrorCode::WrongBase, place(), problem, expected));
+                return Some(Error::new(ErrorCode::WrongBase, place(), problem, expected));
             };
             let [rows, cols] = tensor.shape;
             let (found, expected, side) = match tensor.part {
                 LoraPart::A => (cols, d_in, "columns, the layer's inputs"),
                 LoraPart::B => (rows, d_out, "rows, the layer's outputs"),
             };
-            if found != expected {
-                let problem = format!("it is {rows} × {cols}");
-                return Err(Error::new(ErrorCode::WrongBase, place(), problem, format!("{expected} {side}")));
-            }
-        }
-        for (module, gate) in &self.gates {
+            let problem = format!("it is {rows} × {cols}");
+            (found != expected)
+                .then(|| Error::new(ErrorCode::WrongBase, place(), problem, format!("{expected} {side}")))
+        });
+        let gates = self.gates.iter().filter_map(|(module, gate)| {
             let d_in = layout::linear_shape(config, module).map_or(gate.len(), |[_, d_in]| d_in);
-            if gate.len() != d_in {
-                let problem = format!("it has {} values", gate.len());
-                let expected = format!("{d_in}, the layer's inputs");
-                return Err(Error::new(
-                    ErrorCode::ShapeMismatch,
-                    format!("{module}, gate"),
-                    problem,
-                    expected,
-                ));
-            }
-        }
-        Ok(())
+            let (place, problem) = (format!("{module}, gate"), format!("it has {} values", gate.len()));
+            let expected = format!("{d_in}, the layer's inputs");
+            (gate.len() != d_in).then(|| Error::new(ErrorCode::ShapeMismatch, place, problem, expected))
+        });
+        factors.chain(gates).collect()
+    }
+}
+
+/// Gives every expert the shortest name that is its alone: its id, or its full name where several have the same id. An
+/// expert from no catalogue has no longer name and keeps its id.
+pub fn name_apart(experts: &mut [Expert]) {
+    let mut bearers: BTreeMap<String, usize> = BTreeMap::new();
+    for expert in &*experts {
+        *bearers.entry(expert.own_id().to_owned()).or_default() += 1;
+    }
+    for expert in experts {
+        let is_alone = bearers[expert.own_id()] == 1;
+        expert.id = if is_alone { expert.own_id().to_owned() } else { expert.full_name.clone() };
     }
 }
 

@@ -5,6 +5,7 @@
 
 use bytemuck::{NoUninit, Pod, Zeroable};
 
+use crate::scratch::Scratch;
 use crate::tensor::{DType, Tensor};
 
 /// How a kernel uses one of its tensors.
@@ -25,8 +26,8 @@ pub struct Kernel {
     pub name: &'static str,
     /// One entry for each tensor of a dispatch.
     pub access: &'static [Access],
-    /// The computation on the CPU: the parameters' bytes, and the tensors in the order of `access`.
-    pub cpu: fn(&[u8], &mut [Argument]),
+    /// The computation on the CPU: the parameters' bytes, the tensors in the order of `access`, and memory to work in.
+    pub cpu: fn(&[u8], &mut [Argument], &mut Scratch),
     /// How a GPU computes a dispatch of it.
     pub gpu: fn(&Dispatch, Target) -> Program,
 }
@@ -156,6 +157,10 @@ enum Bytes<'a> {
 }
 
 impl<'a> Argument<'a> {
+    /// No tensor at all.
+    pub const NONE: Argument<'static> =
+        Argument { rows: 0, cols: 0, dtype: DType::U32, bytes: Bytes::Read(&[]) };
+
     /// A tensor that is only read; `bytes` are exactly its elements.
     pub fn read(tensor: &Tensor, bytes: &'a [u8]) -> Self {
         Argument { rows: tensor.rows, cols: tensor.cols, dtype: tensor.dtype, bytes: Bytes::Read(bytes) }

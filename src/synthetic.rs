@@ -59,8 +59,13 @@ pub fn checkpoint(config: &Config, seed: u64, round: impl Fn(usize, &[f32]) -> V
 /// An expert on every linear layer, and the bytes of each of its pages.
 pub fn expert(config: &Config, id: &str, rank: usize, seed: u64) -> (Expert, Vec<Vec<u8>>) {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut expert =
-        Expert { id: id.to_owned(), gates: BTreeMap::new(), scales: BTreeMap::new(), pages: Vec::new() };
+    let mut expert = Expert {
+        id: id.to_owned(),
+        full_name: id.to_owned(),
+        gates: BTreeMap::new(),
+        scales: BTreeMap::new(),
+        pages: Vec::new(),
+    };
     let mut bytes: Vec<Vec<u8>> = Vec::new();
     let linears = layout::weights(config, false).into_iter().filter(|weight| weight.role == Role::Linear);
     for weight in linears {

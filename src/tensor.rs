@@ -17,6 +17,10 @@ pub enum DType {
     I8,
     /// Two 4-bit integers to a byte, each stored plus 8: the quants of Q4_0. `cols` counts bytes.
     Nibbles,
+    /// A weight of Q8_0 in [`panels`](crate::panels): a row for each panel, `cols` counts bytes.
+    Panels8,
+    /// A weight of Q4_0 in panels.
+    Panels4,
     /// 32-bit unsigned integer: token ids, tables, counters.
     U32,
 }
@@ -27,7 +31,7 @@ impl DType {
         match self {
             DType::F32 | DType::U32 => 4,
             DType::F16 | DType::Bf16 => 2,
-            DType::I8 | DType::Nibbles => 1,
+            DType::I8 | DType::Nibbles | DType::Panels8 | DType::Panels4 => 1,
         }
     }
 }

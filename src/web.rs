@@ -62,12 +62,13 @@ struct BaseInfo<'a> {
 #[serde(rename_all = "camelCase")]
 struct ExpertInfo<'a> {
     id: &'a str,
+    catalog: &'a str,
     title: &'a str,
     description: &'a str,
     licence: &'a str,
     tags: &'a [String],
     source: &'a str,
-    evaluation: &'a serde_json::Value,
+    evaluation: &'a serde_json::Map<String, serde_json::Value>,
     bytes: u64,
     pages: usize,
 }
@@ -183,6 +184,21 @@ struct PageInfo<'a> {
 }
 
 #[wasm_bindgen]
+extern "C" {
+    /// The files of a catalogue, as the host brings them.
+    pub type CatalogFiles;
+    /// The catalogue's own address.
+    #[wasm_bindgen(method, getter)]
+    fn url(this: &CatalogFiles) -> String;
+    /// `catalog.json`
+    #[wasm_bindgen(method, getter)]
+    fn json(this: &CatalogFiles) -> Vec<u8>;
+    /// The gates file that it names.
+    #[wasm_bindgen(method, getter)]
+    fn gates(this: &CatalogFiles) -> Vec<u8>;
+}
+
+#[wasm_bindgen]
 impl Engine {
     /// An engine without a base.
     #[wasm_bindgen(constructor)]
@@ -293,19 +309,26 @@ impl Engine {
         to_js(&Catalog::parse(catalog_name, catalog_json).map_err(thrown)?.gates)
     }
 
-    /// Adds the experts of a catalogue, whose gates file is given too. Returns what people may want to know of each.
-    #[wasm_bindgen(js_name = addCatalog)]
-    pub async fn add_catalog(
-        &mut self,
-        catalog_name: &str,
-        catalog_json: Vec<u8>,
-        gates: Vec<u8>,
-    ) -> Result<JsValue> {
+    /// Adds the experts of catalogues. Returns, catalogue by catalogue, what people may want to know of each.
+    #[wasm_bindgen(js_name = addCatalogs)]
+    pub async fn add_catalogs(&mut self, catalogs: Vec<CatalogFiles>) -> Result<JsValue> {
         let session = self.session_mut()?;
-        let catalog = Catalog::parse(catalog_name, &catalog_json).map_err(thrown)?;
-        session.add_catalog(&catalog, &gates).map_err(thrown)?;
+        let known = session.experts().len();
+        let mut added = Vec::new();
+        for files in catalogs {
+            let url = files.url();
+            let catalog = Catalog::parse(&url, &files.json()).map_err(thrown)?;
+            session.add_catalog(&catalog, &files.gates()).map_err(|error| thrown(error.inside(&url)))?;
+            added.push(catalog);
+        }
         self.settle().await?;
-        to_js(&catalog.experts.iter().map(ExpertInfo::from).collect::<Vec<_>>())
+        // Only now is it known which names set all of them apart.
+        let mut names = self.session()?.experts()[known..].iter().map(|expert| expert.id.as_str());
+        let infos = added.iter().map(|catalog| {
+            let named = catalog.experts.iter().zip(&mut names);
+            named.map(|(record, name)| ExpertInfo::new(catalog, record, name)).collect::<Vec<_>>()
+        });
+        to_js(&infos.collect::<Vec<_>>())
     }
 
     /// Begins an answer; one that was in the making is dropped.
@@ -463,10 +486,11 @@ impl RequestOptions {
     }
 }
 
-impl<'a> From<&'a ExpertRecord> for ExpertInfo<'a> {
-    fn from(record: &'a ExpertRecord) -> Self {
+impl<'a> ExpertInfo<'a> {
+    fn new(catalog: &'a Catalog, record: &'a ExpertRecord, name: &'a str) -> Self {
         ExpertInfo {
-            id: &record.id,
+            id: name,
+            catalog: &catalog.name,
             title: &record.title,
             description: &record.description,
             licence: &record.licence,

@@ -31,7 +31,7 @@ mod support;
 mod table;
 
 use gander::device::Device;
-use support::{report, test_on};
+use support::{async_test, report, test_on};
 
 #[cfg(target_arch = "wasm32")]
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
@@ -39,6 +39,12 @@ wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 test_on! {
     async fn every_kernel_computes_its_definition(device) {
         run_all(device().await).await
+    }
+}
+
+async_test! {
+    async fn every_kernel_computes_its_definition_without_rounding() {
+        run_all(Device::exact_cpu()).await
     }
 }
 

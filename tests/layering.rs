@@ -120,12 +120,15 @@ fn the_demo_uses_the_public_api_alone() {
     }
 }
 
-/// Nothing forbids unsafe code better than the compiler; this holds the line that asks it to.
+/// Nothing forbids unsafe code better than the compiler; this holds the line that asks it to, and its one exception.
 #[test]
-fn unsafe_code_is_denied_for_the_whole_crate() {
+fn unsafe_code_is_denied_but_where_the_processor_is_asked_what_it_has() {
     let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
     assert!(manifest.contains("unsafe_code = \"deny\""));
     for (name, text) in files("src", "rs") {
-        assert!(!code(&text).contains("allow(unsafe_code"), "{name} allows unsafe code");
+        let code = code(&text);
+        let may = name == "src/panels/processor.rs";
+        assert!(may || !code.contains("unsafe"), "{name} has unsafe code");
+        assert!(!code.contains("allow(unsafe_code"), "{name} allows unsafe code");
     }
 }

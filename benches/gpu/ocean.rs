@@ -40,7 +40,8 @@ impl Ocean {
                 experts.push(expert);
                 pages.extend(bytes);
             } else {
-                let mut expert = Expert { id: name, ..experts[index % WINNERS].clone() };
+                let winner = experts[index % WINNERS].clone();
+                let mut expert = Expert { id: name.clone(), full_name: name, ..winner };
                 let mut random = fastrand::Rng::with_seed(index as u64);
                 for gate in expert.gates.values_mut().flatten() {
                     *gate = SMALL * (random.f32() - 0.5);

@@ -19,18 +19,21 @@ export async function buildPackage() {
  * @param {Record<string, string>} [alias] other modules in place of some; tests put a scripted engine for `#engine`
  */
 export async function bundlePackage(folder, alias = {}) {
-  await build({
-    absWorkingDir: root,
-    entryPoints: { index: "www/src/index.ts", worker: "www/src/worker.ts" },
-    outdir: folder,
-    bundle: true,
-    format: "esm",
-    target: "es2022",
-    // What the worker and `inline` share is one file, beside the WebAssembly that it loads.
-    splitting: true,
-    chunkNames: "shared-[hash]",
-    minify: true,
-    alias,
-    logLevel: "warning",
-  });
+  const bundle = (name, options) =>
+    build({
+      absWorkingDir: root,
+      entryPoints: { [name]: `www/src/${name}.ts` },
+      outdir: folder,
+      bundle: true,
+      format: "esm",
+      target: "es2022",
+      minify: true,
+      alias,
+      logLevel: "warning",
+      ...options,
+    });
+  // What `inline` alone needs is a file of its own, which nobody downloads who has a worker.
+  await bundle("index", { splitting: true, chunkNames: "[name]-[hash]" });
+  // The worker is one file that imports nothing: bundlers copy it without looking inside.
+  await bundle("worker", {});
 }

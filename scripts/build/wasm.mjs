@@ -22,12 +22,15 @@ export async function buildWasm() {
   const compiled = join(targetFolder(), wasmTarget, "release/gander.wasm");
   const outputs = ["gander.js", "gander_bg.wasm", "gander.d.ts"].map((name) => join(packageFolder, name));
   const lock = readFileSync(join(root, "package-lock.json"));
-  const inputs = fingerprint(readFileSync(compiled), lock, outputOf(bindgen, ["--version"]) ?? "");
+  // The package says where the module is; a second `new URL` would only make bundlers copy it twice.
+  const glue = ["--target", "web", "--omit-default-module-path"];
+  const version = outputOf(bindgen, ["--version"]) ?? "";
+  const inputs = fingerprint(readFileSync(compiled), lock, version, ...glue);
   if (isFresh("wasm", inputs, outputs)) return;
 
   say("wasm-bindgen and wasm-opt ...");
   rmSync(packageFolder, { recursive: true, force: true });
-  await runOrThrow(bindgen, [compiled, "--out-dir", packageFolder, "--target", "web"]);
+  await runOrThrow(bindgen, [compiled, "--out-dir", packageFolder, ...glue]);
   const module = join(packageFolder, "gander_bg.wasm");
   await runOrThrow(process.execPath, [
     join(root, "node_modules/binaryen/bin/wasm-opt"),

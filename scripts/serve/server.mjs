@@ -18,15 +18,23 @@ const types = {
   ".wasm": "application/wasm",
 };
 
+/** A page with these may use shared memory and fine timers. */
+export const isolated = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+  "cross-origin-resource-policy": "same-origin",
+};
+
 /**
  * Serves `folder` on the loopback address.
- * @param {{folder: string, port: number, attempts?: number, home?: string}} options attempts: how many ports to try
- *   from `port` on; port 0 takes any free one. home: where "/" leads
+ * @param {{folder: string, port: number, attempts?: number, home?: string, headers?: Record<string, string>}} options
+ *   attempts: how many ports to try from `port` on; port 0 takes any free one. home: where "/" leads. headers: sent with
+ *   every file
  * @returns {Promise<{url: string, close: () => Promise<void>}>}
  */
-export async function serve({ folder, port, attempts = 1, home }) {
+export async function serve({ folder, port, attempts = 1, home, headers = isolated }) {
   const server = createServer((request, response) => {
-    answer(request, response, folder, home).catch((error) => {
+    answer(request, response, { folder, home, headers }).catch((error) => {
       if (!response.headersSent) response.writeHead(500, { "content-type": "text/plain" });
       response.end(`${error.message}\n`);
     });
@@ -40,7 +48,7 @@ export async function serve({ folder, port, attempts = 1, home }) {
   return { url: `http://127.0.0.1:${bound}/`, close };
 }
 
-async function answer(request, response, folder, home) {
+async function answer(request, response, { folder, home, headers: always }) {
   if (request.method !== "GET" && request.method !== "HEAD") {
     response.writeHead(405, { allow: "GET, HEAD" }).end();
     return;
@@ -64,10 +72,7 @@ async function answer(request, response, folder, home) {
     "cache-control": "no-cache",
     "last-modified": file.modified.toUTCString(),
     "x-content-type-options": "nosniff",
-    // The page may then use shared memory and fine timers.
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-embedder-policy": "require-corp",
-    "cross-origin-resource-policy": "same-origin",
+    ...always,
   };
   const range = parseRange(request.headers.range, file.bytes);
   if (range === "unsatisfiable") {

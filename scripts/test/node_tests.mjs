@@ -7,11 +7,11 @@ import { run } from "../lib/command.mjs";
 import { localCache, root } from "../lib/paths.mjs";
 import { countNodeTests } from "./counts.mjs";
 
-/** @param {string} name a folder of tests/web */
+/** @param {string} name a folder of tests */
 export async function runNodeTests(name, environment = {}) {
   const output = join(localCache, "tests", name);
   rmSync(output, { recursive: true, force: true });
-  const folder = join(root, "tests/web", name);
+  const folder = join(root, "tests", name);
   const files = readdirSync(folder).filter((file) => file.endsWith(".test.ts"));
   await build({
     absWorkingDir: root,
@@ -22,7 +22,7 @@ export async function runNodeTests(name, environment = {}) {
     format: "esm",
     platform: "node",
     target: "node20",
-    external: ["playwright-core", "gander"],
+    external: ["playwright-core", "esbuild", "gander"],
     sourcemap: "inline",
     logLevel: "warning",
   });

@@ -1,12 +1,15 @@
 // The stages of npm test. Each answers with its counts, or throws.
 
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildDemo } from "../build/demo.mjs";
 import { buildPackage } from "../build/package.mjs";
+import { makeReference, referenceFile } from "../build/reference.mjs";
 import { checkSize } from "../build/size.mjs";
 import { buildWasm } from "../build/wasm.mjs";
 import { run } from "../lib/command.mjs";
 import { root, wasmTarget } from "../lib/paths.mjs";
+import { say } from "../lib/say.mjs";
 import { chromedriver, ensureBrowser, ensureFirefox } from "../setup/browser.mjs";
 import { ensureRustComponents } from "../setup/rust_components.mjs";
 import { ensureVulkan } from "../setup/vulkan.mjs";
@@ -14,6 +17,7 @@ import { ensureWasmTarget } from "../setup/wasm_target.mjs";
 import { ensureGeckodriver, ensureWasmBindgen, ensureWasmPack } from "../setup/wasm_tools.mjs";
 import { countLibtest, countStep } from "./counts.mjs";
 import { runNodeTests } from "./node_tests.mjs";
+import { testPackage } from "./package_tests.mjs";
 
 const bin = (name) => join(root, "node_modules/.bin", name);
 
@@ -78,9 +82,18 @@ export const stages = [
     },
   },
   {
+    name: "docs",
+    title: "the API reference is current (TypeDoc)",
+    run: async () => {
+      const isCurrent = (await makeReference()) === readFileSync(referenceFile, "utf8");
+      if (!isCurrent) say("docs/api.md is not what the comments say; npm run docs writes it");
+      return countStep(isCurrent ? 0 : 1);
+    },
+  },
+  {
     name: "node",
     title: "the package in Node",
-    run: () => runNodeTests("node"),
+    run: () => runNodeTests("web/node"),
   },
   {
     name: "wasm",
@@ -97,8 +110,13 @@ export const stages = [
     title: "the page in Chromium",
     run: async () => {
       await ensureBrowser();
-      return runNodeTests("page");
+      return runNodeTests("web/page");
     },
+  },
+  {
+    name: "package",
+    title: "the packed package on pages, in Vite, webpack, Next and Node",
+    run: testPackage,
   },
 ];
 

@@ -1,16 +1,22 @@
 //! What fetches for a session here: the file system.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use gander::base::Base;
-use gander::catalog::Catalog;
+use gander::catalog::location::Location;
+use gander::catalog::{Catalog, FileReference};
 use gander::device_choice::{self, ChosenDevices, DeviceChoice};
 use gander::experts::Expert;
-use gander::formats::open::read;
+use gander::formats::open::{read, unreadable};
 use gander::formats::peft::{self, Adapter};
 use gander::session::{Session, Step, now};
 use gander::{Error, ErrorCode, Result};
+
+/// What a catalogue's own file is called.
+pub const CATALOG: &str = "catalog.json";
 
 /// A session over a base on disk and experts on disk (catalogues and PEFT folders, in this order), and why it is on the
 /// device that it is on.
@@ -23,7 +29,7 @@ pub fn open(choice: DeviceChoice, base: &Path, experts: &[impl AsRef<Path>]) -> 
     now(device_choice::settle(&mut session, choice, &mut reason))?;
     for path in experts {
         let path = path.as_ref();
-        let added = match path.is_dir() && !path.join("catalog.json").exists() {
+        let added = match path.is_dir() && !path.join(CATALOG).exists() {
             true => open_adapter(path).and_then(|expert| session.add_experts(vec![expert])),
             false => add_catalog(&mut session, path),
         };
@@ -60,7 +66,7 @@ pub fn provide(session: &mut Session, pages: &[u32]) -> Result<()> {
 /// An expert from a PEFT folder, named after it.
 fn open_adapter(folder: &Path) -> Result<Expert> {
     let file = folder.join(peft::WEIGHTS);
-    let adapter = read_adapter(folder)?;
+    let adapter = AdapterFiles::read(folder)?.adapter()?;
     if adapter.gates.is_empty() {
         eprintln!("gander: {}: no trained gate, so this expert is never chosen", folder.display());
     }
@@ -73,47 +79,100 @@ pub fn expert_id(folder: &Path) -> String {
     absolute.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-/// A PEFT folder's adapter with its gates.
-pub fn read_adapter(folder: &Path) -> Result<Adapter> {
-    let gates = folder.join(peft::GATES);
-    let gates = gates.exists().then(|| read(&gates)).transpose()?;
-    let config = read(&folder.join(peft::CONFIG))?;
-    Adapter::from_files(&config, &read(&folder.join(peft::WEIGHTS))?, gates.as_deref())
+/// The files of a PEFT folder.
+pub struct AdapterFiles {
+    /// `adapter_config.json`
+    pub config: Vec<u8>,
+    /// `adapter_model.safetensors`
+    pub weights: Vec<u8>,
+    /// `gates.safetensors`, where there is one.
+    pub gates: Option<Vec<u8>>,
+}
+
+impl AdapterFiles {
+    /// Reads a folder.
+    pub fn read(folder: &Path) -> Result<AdapterFiles> {
+        let gates = folder.join(peft::GATES);
+        Ok(AdapterFiles {
+            config: read(&folder.join(peft::CONFIG))?,
+            weights: read(&folder.join(peft::WEIGHTS))?,
+            gates: gates.exists().then(|| read(&gates)).transpose()?,
+        })
+    }
+
+    /// What they say.
+    pub fn adapter(&self) -> Result<Adapter> {
+        Adapter::from_files(&self.config, &self.weights, self.gates.as_deref())
+    }
+}
+
+/// The path of a catalogue's file, given that or the folder that it is in.
+pub fn catalog_file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(CATALOG) } else { path.to_owned() }
+}
+
+/// Where a file is that a catalogue names, if it is not on the web.
+pub fn beside(catalog_file: &Path, url: &str) -> Result<Option<PathBuf>> {
+    let folder = catalog_file.parent().unwrap_or(Path::new(""));
+    Ok(match Location::of(url)? {
+        Location::Beside(names) => Some(folder.join(names.iter().collect::<PathBuf>())),
+        Location::Web => None,
+    })
+}
+
+/// The file that a catalogue describes. No more is read of it than the catalogue says that it has.
+pub fn read_described(path: &Path, description: &FileReference) -> Result<Vec<u8>> {
+    let length = fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
+    if length != description.bytes {
+        let expected = format!("{} bytes, as the catalogue says", description.bytes);
+        let (place, problem) = (path.display().to_string(), format!("{length} bytes"));
+        return Err(Error::new(ErrorCode::PageMismatch, place, problem, expected));
+    }
+    read(path)
 }
 
 /// Adds a catalogue: the path of its folder or of its `catalog.json`.
 fn add_catalog(session: &mut Session, path: &Path) -> Result<()> {
-    let file = if path.is_dir() { path.join("catalog.json") } else { path.to_owned() };
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let local = |url: &mut String| match url.contains("://") {
-        false => {
-            *url = folder.join(&url).display().to_string();
-            Ok(())
-        }
-        true => {
-            let expected = "a file beside the catalogue: this program does not fetch";
-            Err(Error::new(ErrorCode::Unsupported, url.clone(), "is on a network", expected))
-        }
+    let file = catalog_file(path);
+    let catalog = Catalog::parse(&file.display().to_string(), &read(&file)?)?;
+    catalog.check_base(session.fingerprint())?;
+    let gates = match beside(&file, &catalog.gates.url)? {
+        Some(path) => read_described(&path, &catalog.gates)?,
+        None => return Err(on_a_network(&catalog.gates.url)),
     };
-    let mut catalog = Catalog::parse(&file.display().to_string(), &read(&file)?)?;
-    local(&mut catalog.gates.url)?;
-    catalog.experts.iter_mut().try_for_each(|expert| local(&mut expert.adapter.url))?;
-    let gates = read(Path::new(&catalog.gates.url))?;
-    session.add_catalog(&catalog, &gates)
+    let mut experts = catalog.experts(&gates)?;
+    for page in experts.iter_mut().flat_map(|expert| &mut expert.pages) {
+        if let Some(path) = beside(&file, &page.file)? {
+            page.file = path.display().to_string();
+        }
+    }
+    session.add_experts_of(&catalog, experts)
 }
 
 fn read_page(session: &Session, page: u32) -> Result<Vec<u8>> {
-    use std::io::{Read, Seek, SeekFrom};
     let Some((_, page)) = session.page(page) else { unreachable!("the session named this page") };
-    let mut bytes = vec![0; page.byte_len()];
-    std::fs::File::open(&page.file)
-        .and_then(|mut file| {
-            file.seek(SeekFrom::Start(page.range.start))?;
-            file.read_exact(&mut bytes)
-        })
-        .map_err(|error| {
-            let expected = format!("bytes {} to {} of an adapter file", page.range.start, page.range.end);
-            Error::new(ErrorCode::Io, &page.file, error.to_string(), expected)
-        })?;
-    Ok(bytes)
+    if Location::of(&page.file) == Ok(Location::Web) {
+        return Err(on_a_network(&page.file));
+    }
+    let read = || {
+        let mut file = File::open(&page.file)?;
+        // Before memory is taken for it.
+        if file.metadata()?.len() < page.range.end {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut bytes = vec![0; page.byte_len()];
+        file.seek(SeekFrom::Start(page.range.start))?;
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|error: std::io::Error| {
+        let expected = format!("bytes {} to {} of an adapter file", page.range.start, page.range.end);
+        Error::new(ErrorCode::Io, &page.file, error.to_string(), expected)
+    })
+}
+
+fn on_a_network(url: &str) -> Error {
+    let expected =
+        "a file beside the catalogue: this program does not fetch (--exclude leaves an expert out)";
+    Error::new(ErrorCode::Unsupported, url, "is on a network", expected)
 }

@@ -4,6 +4,7 @@ mod catalog;
 mod generate;
 mod host;
 mod model;
+mod output;
 mod quantize;
 mod score;
 
@@ -27,7 +28,7 @@ enum Command {
     Generate(Box<generate::Generate>),
     /// Tell how likely each of some given answers is
     Score(Box<score::Score>),
-    /// Publish experts as a catalogue
+    /// Publish experts as a catalogue, change it, check it
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
     /// Write a base model as one GGUF file, which llama.cpp can run too

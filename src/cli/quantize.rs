@@ -5,11 +5,13 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use gander::Result;
 use gander::formats::gguf::{NO_TOKENIZER, Value};
 use gander::formats::open::{OpenBase, read};
 use gander::formats::quantize::{Target, metadata_to_keep, quantize};
 use gander::formats::vocabulary::{self, TokenizerFiles};
-use gander::{Error, ErrorCode, Result};
+
+use super::output::{partial_name, unwritable};
 
 #[derive(Debug, Args)]
 pub struct Quantize {
@@ -112,16 +114,6 @@ fn folder_metadata(folder: &Path, vocab_size: usize) -> Result<Vec<(String, Valu
     Ok(metadata)
 }
 
-fn partial_name(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".partial");
-    PathBuf::from(name)
-}
-
 fn mebibytes(bytes: usize) -> String {
     format!("{:.1} MiB", bytes as f64 / (1024.0 * 1024.0))
-}
-
-fn unwritable(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(ErrorCode::Io, path.display().to_string(), error.to_string(), "a file that can be written")
 }

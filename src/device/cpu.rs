@@ -2,23 +2,55 @@
 
 use std::ops::Range;
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::recording::{Access, Argument, Control, Dispatch};
+use crate::scratch::Scratch;
 use crate::tensor::{BufferId, Tensor};
 
-/// Memory of the CPU device. Words of 64 bits, so that every element type is aligned.
-type Buffer = Vec<u64>;
+/// Memory of the CPU device, in lines of its caches, so that every element type is aligned and no vector lies on two lines.
+type Buffer = Vec<Line>;
+
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Line([u64; 8]);
+
+/// The most tensors that a kernel has.
+const MOST_TENSORS: usize = 9;
+/// The most of them that it writes.
+const MOST_WRITTEN: usize = 3;
+
+/// How weights of Q8_0 and Q4_0 lie in a device's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightLayout {
+    /// Row after row, as in a file, the scales apart.
+    Rows,
+    /// In [`panels`](crate::panels), for products with activations that are rounded too.
+    Panels,
+}
 
 /// The CPU as a device.
-#[derive(Default)]
 pub struct Cpu {
+    weight_layout: WeightLayout,
     buffers: Vec<Buffer>,
     freed: Vec<BufferId>,
+    scratch: Scratch,
 }
 
 impl Cpu {
+    /// The CPU with no memory in use.
+    pub fn new(weight_layout: WeightLayout) -> Self {
+        Cpu { weight_layout, buffers: Vec::new(), freed: Vec::new(), scratch: Scratch::default() }
+    }
+
+    /// How it wants weights.
+    pub fn weight_layout(&self) -> WeightLayout {
+        self.weight_layout
+    }
+
     /// A zeroed buffer of at least `bytes` bytes.
     pub fn alloc(&mut self, bytes: usize) -> BufferId {
-        let buffer = vec![0; bytes.div_ceil(size_of::<u64>())];
+        let buffer = bytemuck::zeroed_vec(bytes.div_ceil(size_of::<Line>()));
         match self.freed.pop() {
             Some(id) => {
                 self.buffers[id.0 as usize] = buffer;
@@ -39,18 +71,17 @@ impl Cpu {
 
     /// Gives all memory back.
     pub fn reset(&mut self) {
-        *self = Cpu::default();
+        *self = Cpu::new(self.weight_layout);
     }
 
     /// The bytes of a tensor.
     pub fn bytes(&self, tensor: &Tensor) -> &[u8] {
-        &bytemuck::cast_slice(&self.buffers[tensor.buffer.0 as usize])[range(tensor)]
+        bytes(&self.buffers, tensor)
     }
 
     /// Fills a tensor.
     pub fn write(&mut self, tensor: &Tensor, bytes: &[u8]) {
-        let buffer: &mut [u8] = bytemuck::cast_slice_mut(&mut self.buffers[tensor.buffer.0 as usize]);
-        buffer[range(tensor)].copy_from_slice(bytes);
+        bytes_mut(&mut self.buffers[tensor.buffer.0 as usize], tensor).copy_from_slice(bytes);
     }
 
     /// Runs the dispatches in order.
@@ -71,29 +102,37 @@ impl Cpu {
     }
 
     fn run_one(&mut self, dispatch: &Dispatch) {
-        let uses = || dispatch.tensors.iter().zip(dispatch.kernel.access);
+        let Cpu { buffers, scratch, .. } = self;
+        let Dispatch { kernel, params, tensors } = dispatch;
+        let is_written = |index: &usize| kernel.access[*index] == Access::Write;
         // Written buffers leave the table while the kernel runs: a kernel that also reads one of them, which WebGPU
         // forbids, then finds it empty and panics here too.
-        let mut written: Vec<(BufferId, Buffer)> = uses()
-            .filter(|(_, access)| **access == Access::Write)
-            .map(|(tensor, _)| (tensor.buffer, std::mem::take(&mut self.buffers[tensor.buffer.0 as usize])))
-            .collect();
-        let mut outputs = written.iter_mut();
-        let mut arguments: Vec<Argument> = uses()
-            .map(|(tensor, access)| match access {
-                Access::Control | Access::Read => Argument::read(tensor, self.bytes(tensor)),
-                Access::Write => {
-                    let (_, buffer) = outputs.next().expect("one taken buffer for each written tensor");
-                    Argument::write(tensor, &mut bytemuck::cast_slice_mut(buffer)[range(tensor)])
-                }
-            })
-            .collect();
-        (dispatch.kernel.cpu)(&dispatch.params, &mut arguments);
-        drop(arguments);
-        for (id, buffer) in written {
-            self.buffers[id.0 as usize] = buffer;
+        let mut taken = [const { Buffer::new() }; MOST_WRITTEN];
+        for (index, taken) in (0..tensors.len()).filter(is_written).zip(&mut taken) {
+            *taken = std::mem::take(&mut buffers[tensors[index].buffer.0 as usize]);
+        }
+        let mut outputs = taken.iter_mut();
+        let mut arguments: [Argument; MOST_TENSORS] = std::array::from_fn(|index| match tensors.get(index) {
+            Some(tensor) if is_written(&index) => {
+                let buffer = outputs.next().expect("a kernel writes at most MOST_WRITTEN tensors");
+                Argument::write(tensor, bytes_mut(buffer, tensor))
+            }
+            Some(tensor) => Argument::read(tensor, bytes(buffers, tensor)),
+            None => Argument::NONE,
+        });
+        (kernel.cpu)(params, &mut arguments[..tensors.len()], scratch);
+        for (index, taken) in (0..tensors.len()).filter(is_written).zip(&mut taken) {
+            buffers[tensors[index].buffer.0 as usize] = std::mem::take(taken);
         }
     }
+}
+
+fn bytes<'a>(buffers: &'a [Buffer], tensor: &Tensor) -> &'a [u8] {
+    &bytemuck::cast_slice(&buffers[tensor.buffer.0 as usize])[range(tensor)]
+}
+
+fn bytes_mut<'a>(buffer: &'a mut Buffer, tensor: &Tensor) -> &'a mut [u8] {
+    &mut bytemuck::cast_slice_mut(buffer)[range(tensor)]
 }
 
 fn range(tensor: &Tensor) -> Range<usize> {

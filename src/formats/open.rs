@@ -107,6 +107,7 @@ fn read_at(path: &Path, file: &mut File, start: usize, length: usize) -> Result<
     Ok(bytes)
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+/// The error of a file that cannot be read.
+pub fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::new(ErrorCode::Io, path.display().to_string(), error.to_string(), "a file that can be read")
 }

@@ -4,6 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::{dot, softmax};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
+use crate::scratch::Scratch;
 use crate::tensor::Tensor;
 
 /// `out[i] = Σ_j softmax_j(q_i · k_j + bias[j − i]) v_j` over all j, head by head: the encoder, with bias, and
@@ -61,7 +62,7 @@ pub fn record(
     recording.push(&KERNEL, &params, &[control, q.tensor, k.tensor, bias, out]);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument]) {
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     let params: &Params = bytemuck::from_bytes(params);
     let [_, q, keys, bias, out] = arguments else { unreachable!("access list") };
     let inner = out.cols;
@@ -73,10 +74,12 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
         k: params.k_column as usize,
         v: params.v_column as usize,
     };
-    let mut scores = vec![0.0f32; key_count];
+    let scores = &mut scratch.floats;
+    scores.clear();
+    scores.resize(key_count, 0.0);
     for (at, out) in out.as_mut_slice::<f32>().chunks_exact_mut(inner).enumerate() {
         let query = &queries[at * q_cols + params.q_column as usize..][..inner];
-        attend(query, at, &keys, bias, params.heads as usize, &mut scores, out);
+        attend(query, at, &keys, bias, params.heads as usize, scores, out);
     }
 }
 

@@ -4,6 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::attention::{KeysAndValues, attend};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
+use crate::scratch::Scratch;
 use crate::tensor::Tensor;
 
 /// `cache[position] = (k, v)`, then `out = Σ_j softmax_j(q · k_j + bias[j − position]) v_j` over j up to the position.
@@ -44,7 +45,7 @@ pub fn record(
     recording.push(&KERNEL, &Params { heads: heads as u32 }, &[control, qkv, bias, cache, out]);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument]) {
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     let params: &Params = bytemuck::from_bytes(params);
     let [control, qkv, bias, cache, out] = arguments else { unreachable!("access list") };
     let inner = out.cols;
@@ -52,8 +53,10 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     let (query, new) = qkv.as_slice::<f32>().split_at(inner);
     cache.as_mut_slice::<f32>()[position * 2 * inner..][..2 * inner].copy_from_slice(new);
     let keys = KeysAndValues { floats: cache.as_slice(), cols: 2 * inner, k: 0, v: inner };
-    let mut scores = vec![0.0f32; position + 1];
-    attend(query, position, &keys, bias, params.heads as usize, &mut scores, out.as_mut_slice());
+    let scores = &mut scratch.floats;
+    scores.clear();
+    scores.resize(position + 1, 0.0);
+    attend(query, position, &keys, bias, params.heads as usize, scores, out.as_mut_slice());
 }
 
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {

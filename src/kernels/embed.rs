@@ -2,6 +2,7 @@
 
 use crate::kernels::weight::{Weight, decode_row};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
+use crate::scratch::Scratch;
 use crate::tensor::{DType, Tensor};
 
 /// `y[t] = table[ids[t]]`. T5 does not scale its embeddings.
@@ -22,7 +23,7 @@ pub fn record(recording: &mut Recording, control: Tensor, ids: Tensor, table: &W
     recording.push(&KERNEL, &[0u32; 0], &[control, ids, table.values, table.scales, y]);
 }
 
-fn cpu(_: &[u8], arguments: &mut [Argument]) {
+fn cpu(_: &[u8], arguments: &mut [Argument], _: &mut Scratch) {
     let [_, ids, values, scales, y] = arguments else { unreachable!("access list") };
     let dim = y.cols;
     for (id, y) in ids.as_slice::<u32>().iter().zip(y.as_mut_slice::<f32>().chunks_exact_mut(dim)) {

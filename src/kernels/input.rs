@@ -2,6 +2,7 @@
 //!
 //! The layer and its router compute it anew, each for itself. On a GPU that costs less than a dispatch.
 
+use crate::kernels::exp;
 use crate::kernels::rms_norm::normalise;
 use crate::recording::Argument;
 use crate::tensor::{DType, Tensor};
@@ -68,31 +69,44 @@ impl Input {
     }
 }
 
-/// u (tokens, d_in) of an input whose form, epsilon and tensors a kernel was given.
-pub(crate) fn compute(form: u32, epsilon: f32, x: &Argument, norm: &Argument) -> Vec<f32> {
-    let rows = x.as_slice::<f32>().chunks_exact(x.cols.max(1));
+/// u (tokens, d_in) of an input whose form, epsilon and tensors a kernel was given: x itself, or computed in `room`.
+pub(crate) fn compute<'a>(
+    form: u32,
+    epsilon: f32,
+    x: &'a Argument,
+    norm: &Argument,
+    room: &'a mut Vec<f32>,
+) -> &'a [f32] {
+    let floats = x.as_slice::<f32>();
+    let rows = floats.chunks_exact(x.cols.max(1));
+    if form == PLAIN {
+        return floats;
+    }
+    room.clear();
+    room.resize(if form == GATED_GELU { floats.len() / 2 } else { floats.len() }, 0.0);
     match form {
-        PLAIN => x.as_slice().to_vec(),
         NORM => {
-            let mut u = vec![0.0; x.rows * x.cols];
-            for (x, u) in rows.zip(u.chunks_exact_mut(x.cols)) {
+            for (x, u) in rows.zip(room.chunks_exact_mut(x.cols)) {
                 normalise(x, norm.as_slice(), epsilon, u);
             }
-            u
         }
-        RELU => x.as_slice::<f32>().iter().map(|x| x.max(0.0)).collect(),
-        GATED_GELU => rows
-            .flat_map(|row| {
+        RELU => room.iter_mut().zip(floats).for_each(|(u, x)| *u = x.max(0.0)),
+        GATED_GELU => {
+            for (row, u) in rows.zip(room.chunks_exact_mut(x.cols / 2)) {
                 let (gate, value) = row.split_at(row.len() / 2);
-                gate.iter().zip(value).map(|(gate, value)| gelu(*gate) * value)
-            })
-            .collect(),
+                for ((u, gate), value) in u.iter_mut().zip(gate).zip(value) {
+                    *u = gelu(*gate) * value;
+                }
+            }
+        }
         _ => unreachable!("forms are made by Input::form"),
     }
+    room
 }
 
-/// The tanh approximation of gelu, which "gated-gelu" means in T5's configuration.
+/// The tanh approximation of gelu, which "gated-gelu" means in T5's configuration: `½ x (1 + tanh z)`, which is
+/// `x / (1 + exp(−2 z))`.
 fn gelu(x: f32) -> f32 {
     const SQRT_2_OVER_PI: f32 = 0.797_884_6;
-    0.5 * x * (1.0 + (SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)).tanh())
+    x / (1.0 + exp(-2.0 * SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)))
 }

@@ -4,9 +4,10 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::input::{self, Input};
 use crate::kernels::route::Deltas;
-use crate::kernels::weight::{Weight, decode_row};
+use crate::kernels::weight::{Weight, decode_row, in_panels};
 use crate::kernels::{ABSENT, dot};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
+use crate::scratch::Scratch;
 use crate::tensor::{DType, Tensor};
 
 /// `y = scale · W u + Σ_z B_z t_z`, or `y += …`, where `t_z = w_z s_z A_z u` comes from the router.
@@ -104,36 +105,56 @@ pub fn record(
     recording.push(&KERNEL, &params, &tensors);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument]) {
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     let params: &Params = bytemuck::from_bytes(params);
     let [_, x, norm, values, scales, deltas, pool, y] = arguments else { unreachable!("access list") };
+    let Scratch { processor, input, activations, floats: row, .. } = scratch;
     let (tokens, d_out) = (y.rows, y.cols);
-    let u = input::compute(params.input, params.epsilon, x, norm);
+    let u = input::compute(params.input, params.epsilon, x, norm, input);
     let d_in = u.len() / tokens;
-    let deltas = deltas.as_slice::<u32>();
-    let pool = pool.as_slice::<f32>();
     let y = y.as_mut_slice::<f32>();
+    let store = |y: &mut f32, product: f32| {
+        let product = params.scale * product;
+        *y = if params.accumulate != 0 { *y + product } else { product };
+    };
+    if let Some(panels) = in_panels(values, d_in) {
+        activations.quantise(u, d_in, *processor);
+        panels.multiply(activations, *processor, |token, row, products| {
+            let y = &mut y[token * d_out..][..d_out][row..];
+            y.iter_mut().zip(products).for_each(|(y, product)| store(y, *product));
+        });
+    } else {
+        row.clear();
+        row.resize(d_in, 0.0);
+        for output in 0..d_out {
+            // A row is decoded once and used for all tokens.
+            decode_row(values, scales, output, row);
+            for (token, u) in u.chunks_exact(d_in).enumerate() {
+                store(&mut y[token * d_out + output], dot(u, row));
+            }
+        }
+    }
+    if params.sites > 0 {
+        add_experts(params, deltas.as_slice(), pool.as_slice(), y, d_out);
+    }
+}
+
+/// `y += Σ_z B_z t_z`
+fn add_experts(params: &Params, deltas: &[u32], pool: &[f32], y: &mut [f32], d_out: usize) {
     let [sites, top_k, slot_words, site_words] =
         [params.sites, params.top_k, params.slot_words, params.site_words].map(|count| count as usize);
-    let mut row = vec![0.0f32; d_in];
-    for output in 0..d_out {
-        // A row is decoded once and used for all tokens.
-        decode_row(values, scales, output, &mut row);
-        for (token, u) in u.chunks_exact(d_in).enumerate() {
-            let mut sum = params.scale * dot(u, &row);
-            if let Some(height) = d_out.checked_div(sites) {
-                let slots = &deltas[(token * sites + output / height) * site_words..][..top_k * slot_words];
-                for slot in slots.chunks_exact(slot_words) {
-                    let [b, rank] = [slot[0], slot[1]];
-                    if b != ABSENT {
-                        let rank = rank as usize;
-                        let b = &pool[b as usize + output % height * rank..][..rank];
-                        sum += dot(b, bytemuck::cast_slice(&slot[2..2 + rank]));
-                    }
-                }
+    // One site of one token after another.
+    let sites = y.chunks_exact_mut(d_out / sites).zip(deltas.chunks_exact(site_words));
+    for (y, delta) in sites {
+        for slot in delta[..top_k * slot_words].chunks_exact(slot_words) {
+            let (b, rank) = (slot[0], slot[1] as usize);
+            if b == ABSENT {
+                continue;
             }
-            let y = &mut y[token * d_out + output];
-            *y = if params.accumulate != 0 { *y + sum } else { sum };
+            let t = bytemuck::cast_slice(&slot[2..2 + rank]);
+            for (y, b) in y.iter_mut().zip(pool[b as usize..].chunks_exact(rank)) {
+                *y += dot(b, t);
+            }
         }
     }
 }

@@ -25,30 +25,85 @@ pub const ABSENT: u32 = u32::MAX;
 /// In a pool's table of pages: absent, and to be done without. It adds nothing, and no step waits for it.
 pub const WAIVED: u32 = ABSENT - 1;
 
+const LANES: usize = 16;
+
 /// `a · b`, in sixteen sums side by side so that the compiler can use vector registers. The order of the additions
 /// depends on the length alone, never on what else is computed.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
     let mut sums = [0.0f32; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let tail: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in a_chunks.zip(b_chunks) {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let tail: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
+    for (x, y) in a.iter().zip(b) {
         for lane in 0..LANES {
             sums[lane] += x[lane] * y[lane];
         }
     }
-    sums.iter().sum::<f32>() + tail
+    sum(sums) + tail
+}
+
+/// `Σ x`, in the order of [`dot`].
+pub(crate) fn total(x: &[f32]) -> f32 {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut sums = [0.0f32; LANES];
+    for chunk in chunks {
+        for lane in 0..LANES {
+            sums[lane] += chunk[lane];
+        }
+    }
+    sum(sums) + rest.iter().sum::<f32>()
+}
+
+/// Halves added to halves: few steps that wait for one another, and those in vectors.
+fn sum(x: [f32; LANES]) -> f32 {
+    let eight: [f32; 8] = std::array::from_fn(|lane| x[lane] + x[lane + 8]);
+    let four: [f32; 4] = std::array::from_fn(|lane| eight[lane] + eight[lane + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
+}
+
+/// `e^x`, to two units in the last place. Without a branch, so that the compiler can make vectors of it. What is below −86
+/// gives e^−86, which is next to nothing; NaN stays NaN, and what is too large is infinite.
+pub(crate) fn exp(x: f32) -> f32 {
+    const LOWEST: f32 = -86.0;
+    const MAGIC: f32 = (3 << 22) as f32;
+    // ln 2 in two parts, the first of few bits: n times it is exact.
+    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+    // Not `max`, which loses NaN.
+    let x = if x < LOWEST { LOWEST } else { x };
+    // Above, the power of two would leave its eight bits; twice half of it is infinite where it should be.
+    let x = if x > 89.0 { 89.0 } else { x };
+    let shifted = x * std::f32::consts::LOG2_E + MAGIC;
+    let n = shifted - MAGIC;
+    let r = x - n * LN_2[0] - n * LN_2[1];
+    // Taylor's series: |r| is at most ln 2 / 2, where the next term is below 2^-27.
+    let series = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
+    let power = series.into_iter().fold(0.0, |sum, term| sum * r + term);
+    let exponent = shifted.to_bits() as i32 - MAGIC.to_bits() as i32;
+    power * f32::from_bits(((exponent - 1 + 127) << 23) as u32) * 2.0
 }
 
 /// `x = exp(x − max x) / Σ exp(x − max x)`, in place.
 pub(crate) fn softmax(x: &mut [f32]) {
     let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for x in x.iter_mut() {
-        *x = (*x - max).exp();
-        sum += *x;
-    }
-    for x in x.iter_mut() {
-        *x /= sum;
+    x.iter_mut().for_each(|x| *x = exp(*x - max));
+    let inverse = 1.0 / total(x);
+    x.iter_mut().for_each(|x| *x *= inverse);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exp;
+
+    #[test]
+    fn the_exponential_is_right_to_two_units_in_the_last_place() {
+        for step in -860_000..=880_000 {
+            let x = step as f32 * 1e-4;
+            let expected = f64::from(x).exp();
+            let error = (f64::from(exp(x)) - expected).abs() / expected;
+            assert!(error <= 2.0 * f64::from(f32::EPSILON), "e^{x}: {} for {expected}", exp(x));
+        }
+        assert_eq!(exp(0.0), 1.0);
+        assert!(exp(-1e30) < 1e-37 && exp(f32::NEG_INFINITY) < 1e-37);
+        assert!(exp(f32::NAN).is_nan());
+        assert_eq!((exp(90.0), exp(f32::INFINITY)), (f32::INFINITY, f32::INFINITY));
     }
 }

@@ -5,6 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::kernels::softmax;
 use crate::recording::{Access, Argument, Control, Dispatch, Kernel, Program, Recording, Target};
 use crate::sampling::Sampling;
+use crate::scratch::Scratch;
 use crate::tensor::{DType, Tensor};
 
 /// Takes the next token from the logits, commits it, and halts where there is nothing more to do. A step that missed a
@@ -65,7 +66,7 @@ pub fn record(
     recording.push(&KERNEL, &params, &[control, logits, ends, flags, seen, produced]);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument]) {
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     let params: &Params = bytemuck::from_bytes(params);
     let [control, logits, ends, flags, seen, produced] = arguments else { unreachable!("access list") };
     let control = &mut control.as_mut_slice::<Control>()[0];
@@ -77,12 +78,12 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
         control.halted = Control::MISSED;
         return;
     }
-    if !logits.iter().all(|logit| logit.is_finite()) {
+    if !are_finite(logits) {
         control.halted = Control::NOT_FINITE;
         return;
     }
     let seen = seen.as_mut_slice::<u32>();
-    let token = draw(params, control.position, logits, seen);
+    let token = draw(params, control.position, logits, seen, scratch);
     seen[token as usize / 32] |= 1 << (token % 32);
     let produced = produced.as_mut_slice::<u32>();
     produced[control.position as usize] = token;
@@ -93,8 +94,16 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     }
 }
 
+/// All in one go, so that the compiler can make vectors of it.
+fn are_finite(logits: &[f32]) -> bool {
+    logits.iter().fold(true, |all, logit| all & logit.is_finite())
+}
+
 /// The most likely token, or one drawn by the rules; among equals the lowest id.
-fn draw(params: &Params, position: u32, logits: &[f32], seen: &[u32]) -> u32 {
+fn draw(params: &Params, position: u32, logits: &[f32], seen: &[u32], scratch: &mut Scratch) -> u32 {
+    if params.temperature == 0.0 && params.repetition_penalty == 1.0 {
+        return best(logits);
+    }
     let penalised = |(id, logit): (usize, &f32)| {
         // Keskar et al. 2019, CTRL, section 4.1; the sign as in transformers.
         match seen[id / 32] >> (id % 32) & 1 {
@@ -103,44 +112,60 @@ fn draw(params: &Params, position: u32, logits: &[f32], seen: &[u32]) -> u32 {
             _ => *logit / params.repetition_penalty,
         }
     };
-    let mut logits: Vec<f32> = logits.iter().enumerate().map(penalised).collect();
-    let best = |logits: &[f32]| {
-        (1..logits.len()).fold(0, |best, id| if logits[id] > logits[best] { id } else { best }) as u32
-    };
+    let Scratch { floats, sorted, input: probabilities, .. } = scratch;
+    floats.clear();
+    floats.extend(logits.iter().enumerate().map(penalised));
     if params.temperature == 0.0 {
-        return best(&logits);
+        return best(floats);
     }
-    logits.iter_mut().for_each(|logit| *logit /= params.temperature);
-    let threshold = threshold(&logits, params.top_k as usize, params.top_p);
+    floats.iter_mut().for_each(|logit| *logit /= params.temperature);
+    sorted.clone_from(floats);
+    let threshold = threshold(sorted, params.top_k as usize, params.top_p, probabilities);
     // The greatest of logit + Gumbel noise is distributed as the softmax (Gumbel 1954).
-    for (id, logit) in logits.iter_mut().enumerate() {
+    for (id, logit) in floats.iter_mut().enumerate() {
         let noise = gumbel([params.seed_low, params.seed_high, position, id as u32]);
         *logit = if *logit >= threshold { *logit + noise } else { f32::NEG_INFINITY };
     }
-    best(&logits)
+    best(floats)
 }
 
-/// The least logit that may be drawn. Equals stay in together.
-fn threshold(logits: &[f32], top_k: usize, top_p: f32) -> f32 {
-    let mut sorted = logits.to_vec();
-    sorted.sort_by(|a, b| b.total_cmp(a));
-    if top_k > 0 && top_k < sorted.len() {
-        let least = sorted[top_k - 1];
-        sorted.retain(|logit| *logit >= least);
+/// The first of the greatest.
+fn best(logits: &[f32]) -> u32 {
+    // First the value, which vectors find, then its place.
+    const LANES: usize = 16;
+    let (chunks, rest) = logits.as_chunks::<LANES>();
+    let greater = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (lane, logit) in lanes.iter_mut().zip(chunk) {
+            *lane = greater(*lane, *logit);
+        }
+    }
+    let greatest = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, greater);
+    logits.iter().position(|logit| *logit == greatest).unwrap_or(0) as u32
+}
+
+/// The least logit that may be drawn. Equals stay in together. `probabilities` is room.
+fn threshold(logits: &mut Vec<f32>, top_k: usize, top_p: f32, probabilities: &mut Vec<f32>) -> f32 {
+    // Equals are alike, so the order that a stable sort keeps is none.
+    logits.sort_unstable_by(|a, b| b.total_cmp(a));
+    if top_k > 0 && top_k < logits.len() {
+        let least = logits[top_k - 1];
+        logits.truncate(logits.partition_point(|logit| *logit >= least));
     }
     if top_p < 1.0 {
-        let mut probabilities = sorted.clone();
-        softmax(&mut probabilities);
+        probabilities.clone_from(logits);
+        softmax(probabilities);
         let mut mass = 0.0;
-        for (logit, probability) in sorted.iter().zip(probabilities) {
-            mass += probability;
+        for (logit, probability) in logits.iter().zip(probabilities) {
+            mass += *probability;
             // The token that crosses the threshold is the last one that stays.
             if mass >= top_p {
                 return *logit;
             }
         }
     }
-    sorted[sorted.len() - 1]
+    logits[logits.len() - 1]
 }
 
 /// Noise from four numbers, without a state: the same numbers give the same noise, on every device and in any order.

@@ -2,7 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::kernels::dot;
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
+use crate::scratch::Scratch;
 use crate::tensor::Tensor;
 
 /// `y = x / sqrt(mean(x²) + epsilon) · weight`, over each row: no mean is subtracted and there is no bias.
@@ -39,7 +41,7 @@ pub fn record(
     recording.push(&KERNEL, &Params { epsilon }, &[control, x, weight, y]);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument]) {
+fn cpu(params: &[u8], arguments: &mut [Argument], _: &mut Scratch) {
     let params: &Params = bytemuck::from_bytes(params);
     let [_, x, weight, y] = arguments else { unreachable!("access list") };
     let dim = x.cols;
@@ -50,7 +52,7 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
 
 /// One row.
 pub(crate) fn normalise(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) {
-    let mean_square = x.iter().map(|v| v * v).sum::<f32>() / x.len() as f32;
+    let mean_square = dot(x, x) / x.len() as f32;
     let scale = 1.0 / (mean_square + epsilon).sqrt();
     for ((y, x), weight) in y.iter_mut().zip(x).zip(weight) {
         *y = x * scale * weight;

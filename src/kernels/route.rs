@@ -6,6 +6,7 @@ use crate::kernels::input::{self, Input};
 use crate::kernels::score::{GateRows, LOWEST};
 use crate::kernels::{ABSENT, WAIVED, dot};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
+use crate::scratch::Scratch;
 use crate::tensor::{DType, Tensor};
 
 /// The `k` experts whose gates fit a token best, their weights, and `t_z = w_z s_z A_z u` for each.
@@ -210,7 +211,7 @@ pub fn record(
     recording.push(&KERNEL, &params, &tensors);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument]) {
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     let params: &Params = bytemuck::from_bytes(params);
     let [control, x, norm, vectors, table, pool, flags, choices, deltas] = arguments else {
         unreachable!("access list")
@@ -219,7 +220,8 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     let [sites, k, experts] = [params.sites, params.top_k, params.experts].map(|count| count as usize);
     let (slot_words, site_words) = (params.slot_words as usize, params.site_words as usize);
     let tokens = x.rows;
-    let u = input::compute(params.input, params.epsilon, x, norm);
+    let Scratch { input, floats: centred, sorted: weights, ranking, .. } = scratch;
+    let u = input::compute(params.input, params.epsilon, x, norm, input);
     let d_in = u.len() / tokens;
     let gates = GateRows::new(vectors, table, sites);
     let words = pool.as_slice::<u32>();
@@ -232,23 +234,20 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     let choices = choices.as_mut_slice::<u32>();
     let deltas = deltas.as_mut_slice::<u32>();
 
-    let mut ranking: Vec<(u32, f32)> = Vec::new();
-    let mut weights = vec![0.0f32; k];
     for (token, u) in u.chunks_exact(d_in).enumerate() {
         let deltas = &mut deltas[token * sites * site_words..][..sites * site_words];
         if params.scored == 0 {
             let scores = deltas.chunks_exact_mut(site_words).map(|site| &mut site[k * slot_words..]);
-            gates.score(u, biases, scores);
+            gates.score(u, biases, scores, centred);
         }
         for (site, delta) in deltas.chunks_exact_mut(site_words).enumerate() {
             let (first, count) = gates.range(site);
             let (slots, scores) = delta.split_at_mut(k * slot_words);
             let scores = scores[..count].iter().map(|bits| f32::from_bits(*bits));
-            ranking.clear();
-            ranking.extend((0..).zip(scores).filter(|(_, score)| *score != LOWEST));
-            // Stable, so that equal scores stay in the order of the experts. total_cmp, so that NaN panics nowhere.
-            ranking.sort_by(|a, b| b.1.total_cmp(&a.1));
-            let chosen = &ranking[..weigh(params, &ranking, &mut weights)];
+            let scores = (0..).zip(scores).filter(|(_, score)| *score != LOWEST);
+            choose(scores.clone(), k, ranking);
+            weigh(params, ranking, scores, weights);
+            let chosen = &ranking[..weights.len()];
 
             let row = first_row + site * tokens + token;
             let (chosen_rows, chosen_weights) = choices[row * 2 * k..][..2 * k].split_at_mut(k);
@@ -275,28 +274,43 @@ fn cpu(params: &[u8], arguments: &mut [Argument]) {
     }
 }
 
-/// The weights of the best of `ranking`, and how many of them stand.
-fn weigh(params: &Params, ranking: &[(u32, f32)], weights: &mut [f32]) -> usize {
-    let Some((_, highest)) = ranking.first() else { return 0 };
-    let exponential = |(_, score): &(u32, f32)| (score - highest).exp();
-    for (weight, choice) in weights.iter_mut().zip(ranking) {
-        *weight = exponential(choice);
+/// The `k` best, best first. Of equal scores the one that came first; total_cmp, so that NaN panics nowhere.
+fn choose(scores: impl Iterator<Item = (u32, f32)>, k: usize, best: &mut Vec<(u32, f32)>) {
+    best.clear();
+    for (row, score) in scores {
+        let is_worse = |other: &(u32, f32)| other.1.total_cmp(&score).is_lt();
+        if best.len() == k && !best.last().is_some_and(is_worse) {
+            continue;
+        }
+        let place = best.iter().position(is_worse).unwrap_or(best.len());
+        best.truncate(k - 1);
+        best.insert(place, (row, score));
     }
-    let chosen = ranking.len().min(weights.len());
-    let total: f32 = weights[..chosen].iter().sum();
+}
+
+/// The weights of those of `best` that stand, best first; `all` are the scores of the whole site.
+fn weigh(
+    params: &Params,
+    best: &[(u32, f32)],
+    all: impl Iterator<Item = (u32, f32)>,
+    weights: &mut Vec<f32>,
+) {
+    weights.clear();
+    let Some((_, highest)) = best.first() else { return };
+    let exponential = |score: f32| (score - highest).exp();
+    weights.extend(best.iter().map(|(_, score)| exponential(*score)));
+    let chosen: f32 = weights.iter().sum();
     if params.least_share > 0.0 {
-        let all: f32 = ranking.iter().map(exponential).sum();
-        if total < params.least_share * all {
-            return 0;
+        let whole: f32 = all.map(|(_, score)| exponential(score)).sum();
+        if chosen < params.least_share * whole {
+            weights.clear();
+            return;
         }
     }
-    let stands = |weight: &f32| *weight >= params.least_weight * total;
-    let standing = 1 + weights[1..chosen].iter().take_while(|weight| stands(weight)).count();
-    let kept: f32 = weights[..standing].iter().sum();
-    for weight in &mut weights[..standing] {
-        *weight /= kept;
-    }
-    standing
+    let standing = weights[1..].iter().take_while(|weight| **weight >= params.least_weight * chosen).count();
+    weights.truncate(1 + standing);
+    let kept: f32 = weights.iter().sum();
+    weights.iter_mut().for_each(|weight| *weight /= kept);
 }
 
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {

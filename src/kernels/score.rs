@@ -3,11 +3,12 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernels::dot;
 use crate::kernels::input::{self, Input};
 use crate::kernels::linear::{TILE_ROWS, TILE_TOKENS};
 use crate::kernels::route::{Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON};
+use crate::kernels::{dot, total};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
+use crate::scratch::Scratch;
 use crate::tensor::Tensor;
 
 /// `score_z = LN(u) · LN(v_z) / sqrt(d) + bias_z` for every gate, into the scratch behind the slots of [`Deltas`].
@@ -62,21 +63,19 @@ pub fn record(
     recording.push(&KERNEL, &params, &tensors);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument]) {
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     let params: &Params = bytemuck::from_bytes(params);
     let [_, x, norm, vectors, table, flags, deltas] = arguments else { unreachable!("access list") };
-    let u = input::compute(params.input, params.epsilon, x, norm);
+    let Scratch { input, floats: centred, .. } = scratch;
+    let u = input::compute(params.input, params.epsilon, x, norm, input);
     let gates = GateRows::new(vectors, table, params.sites as usize);
     let token_words = (params.sites * params.site_words) as usize;
     let tokens =
         u.chunks_exact(u.len() / x.rows).zip(deltas.as_mut_slice::<u32>().chunks_exact_mut(token_words));
     for (u, deltas) in tokens {
         let sites = deltas.chunks_exact_mut(params.site_words as usize);
-        gates.score(
-            u,
-            &flags.as_slice::<f32>()[1..],
-            sites.map(|site| &mut site[params.slots_words as usize..]),
-        );
+        let scores = sites.map(|site| &mut site[params.slots_words as usize..]);
+        gates.score(u, &flags.as_slice::<f32>()[1..], scores, centred);
     }
 }
 
@@ -102,18 +101,25 @@ impl<'a> GateRows<'a> {
         (self.ranges[2 * site] as usize, self.ranges[2 * site + 1] as usize)
     }
 
-    /// The scores of one token on every site, as the bits of floats. `biases`: by expert.
-    pub fn score<'s>(&self, u: &[f32], biases: &[f32], sites: impl Iterator<Item = &'s mut [u32]>) {
-        let mean = u.iter().sum::<f32>() / u.len() as f32;
-        let centred: Vec<f32> = u.iter().map(|u| u - mean).collect();
-        let variance = dot(&centred, &centred) / u.len() as f32;
+    /// The scores of one token on every site, as the bits of floats. `biases`: by expert; `centred`: room for a token.
+    pub fn score<'s>(
+        &self,
+        u: &[f32],
+        biases: &[f32],
+        sites: impl Iterator<Item = &'s mut [u32]>,
+        centred: &mut Vec<f32>,
+    ) {
+        let mean = total(u) / u.len() as f32;
+        centred.clear();
+        centred.extend(u.iter().map(|u| u - mean));
+        let variance = dot(centred, centred) / u.len() as f32;
         let scale = 1.0 / (variance + LAYER_NORM_EPSILON).sqrt();
         for (site, scores) in sites.enumerate() {
             let (first, count) = self.range(site);
             for (row, score) in (first..first + count).zip(scores) {
                 let gate = &self.vectors[row * self.stride..][..u.len()];
                 let bias = biases[self.entries[row].expert as usize];
-                *score = if bias == LOWEST { LOWEST } else { scale * dot(&centred, gate) + bias }.to_bits();
+                *score = if bias == LOWEST { LOWEST } else { scale * dot(centred, gate) + bias }.to_bits();
             }
         }
     }

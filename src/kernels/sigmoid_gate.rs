@@ -6,6 +6,7 @@ use crate::kernels::dot;
 use crate::kernels::input::{self, Input};
 use crate::kernels::route::{Deltas, Entry};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
+use crate::scratch::Scratch;
 use crate::tensor::Tensor;
 
 /// `t = sigmoid(v · u) s A u`, which `linear` completes to `y = W u + sigmoid(v · u) s B A u`.
@@ -63,11 +64,11 @@ pub fn record(
     recording.push(&KERNEL, &params, &[control, x, norm, gate, pool, deltas.tensor]);
 }
 
-fn cpu(params: &[u8], arguments: &mut [Argument]) {
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     let params: &Params = bytemuck::from_bytes(params);
     let [_, x, norm, gate, pool, deltas] = arguments else { unreachable!("access list") };
     let tokens = x.rows;
-    let u = input::compute(params.input, params.epsilon, x, norm);
+    let u = input::compute(params.input, params.epsilon, x, norm, &mut scratch.input);
     let d_in = u.len() / tokens;
     let rank = params.rank as usize;
     let a = &pool.as_slice::<f32>()[params.a as usize..][..rank * d_in];

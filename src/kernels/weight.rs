@@ -2,7 +2,8 @@
 
 use half::{bf16, f16};
 
-use crate::device::Device;
+use crate::device::{Device, WeightLayout};
+use crate::panels::{self, Bits, Panels};
 use crate::quant::{BLOCK, Matrix, Values};
 use crate::recording::Argument;
 use crate::tensor::{DType, Tensor};
@@ -15,9 +16,9 @@ pub struct Weight {
     pub d_out: usize,
     /// Columns that count.
     pub d_in: usize,
-    /// The floats, or the quants: (d_out, d_in rounded up to 32); for Q4_0 (d_out, d_in / 2) bytes.
+    /// The floats, or the quants: (d_out, d_in rounded up to 32); for Q4_0 (d_out, d_in / 2) bytes; or [`panels`].
     pub values: Tensor,
-    /// (d_out, d_in / 32) of f16 for Q8_0 and Q4_0; no rows otherwise.
+    /// (d_out, d_in / 32) of f16 for Q8_0 and Q4_0 in rows; no rows otherwise.
     pub scales: Tensor,
 }
 
@@ -36,6 +37,19 @@ impl Weight {
         let padded = d_in.next_multiple_of(BLOCK);
         let format = matrices[0].values.format();
         let mixed = matrices.iter().any(|matrix| matrix.values.format() != format);
+
+        let bits = match format {
+            _ if mixed || device.weight_layout() == WeightLayout::Rows => None,
+            "Q8_0" => Some((Bits::Eight, DType::Panels8)),
+            "Q4_0" => Some((Bits::Four, DType::Panels4)),
+            _ => None,
+        };
+        if let Some((bits, dtype)) = bits {
+            let packed = panels::pack(matrices, bits);
+            let cols = bits.panel_bytes(d_in);
+            let values = device.upload(packed.len() / cols, cols, dtype, &packed);
+            return Weight { d_out, d_in, values, scales: Tensor { rows: 0, cols: 0, ..values } };
+        }
 
         let mut parts = Parts::default();
         let mut dtype = DType::F32;
@@ -86,9 +100,20 @@ impl Weight {
             DType::Bf16 => 2,
             DType::I8 => 3,
             DType::Nibbles => 4,
+            DType::Panels8 | DType::Panels4 => panic!("panels are a CPU's"),
             DType::U32 => panic!("a weight is never of integers"),
         }
     }
+}
+
+/// The weight in panels, if it is.
+pub(crate) fn in_panels<'a>(values: &'a Argument, d_in: usize) -> Option<Panels<'a>> {
+    let bits = match values.dtype {
+        DType::Panels8 => Bits::Eight,
+        DType::Panels4 => Bits::Four,
+        _ => return None,
+    };
+    Some(Panels { bytes: values.as_slice(), cols: d_in, bits })
 }
 
 #[derive(Default)]
@@ -109,6 +134,9 @@ impl Parts {
 
 /// Row `index` of a weight as floats. `row` has d_in elements.
 pub(crate) fn decode_row(values: &Argument, scales: &Argument, index: usize, row: &mut [f32]) {
+    if let Some(panels) = in_panels(values, row.len()) {
+        return panels.decode_row(index, row);
+    }
     let first = index * values.cols;
     let scale = |block: usize| f16::from_bits(scales.as_slice::<u16>()[index * scales.cols + block]).to_f32();
     match values.dtype {
@@ -143,6 +171,7 @@ pub(crate) fn decode_row(values: &Argument, scales: &Argument, index: usize, row
                 }
             }
         }
+        DType::Panels8 | DType::Panels4 => unreachable!("decoded above"),
         DType::U32 => panic!("a weight is never of integers"),
     }
 }

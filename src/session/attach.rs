@@ -5,7 +5,7 @@ use crate::adapter_pool::AdapterPool;
 use crate::catalog::Catalog;
 use crate::device::{Device, Part};
 use crate::error::{Error, ErrorCode, Result};
-use crate::experts::{Expert, Placement};
+use crate::experts::{Expert, Placement, name_apart};
 use crate::kernels::route::{Entry, Flags};
 use crate::kernels::score::LOWEST;
 use crate::router::{GatedEntry, RoutedLinears, Router, Routes};
@@ -13,7 +13,8 @@ use crate::t5::T5;
 use crate::tensor::{DType, Tensor};
 
 impl Session {
-    /// Adds experts after those already there. An answer in the making is dropped, and so are resident pages.
+    /// Adds experts after those already there, and names all apart. An answer in the making is dropped, and so are resident
+    /// pages.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidFile`] for an id that is taken, and those of [`Expert::check_against`]. Nothing is added then.
@@ -21,27 +22,41 @@ impl Session {
         self.cancel();
         for (index, expert) in experts.iter().enumerate() {
             let others = self.experts.iter().chain(&experts[..index]);
-            if others.into_iter().any(|other| other.id == expert.id) {
+            if others.into_iter().any(|other| other.full_name == expert.full_name) {
                 let problem = "there are two experts of this id";
-                let place = format!("expert {:?}", expert.id);
+                let place = format!("expert {:?}", expert.full_name);
                 return Err(Error::new(ErrorCode::InvalidFile, place, problem, "every id once"));
             }
             let place = || format!("expert {:?}", expert.id);
             expert.check_against(&self.model.config).map_err(|error| error.inside(place()))?;
         }
         self.experts.extend(experts);
+        name_apart(&mut self.experts);
         self.rebuild();
         Ok(())
     }
 
-    /// Adds the experts of a catalogue, as [`Session::add_experts`] does, and takes its defaults for routing.
+    /// Adds the experts of a catalogue, as [`Session::add_experts`] does. The first catalogue's defaults for routing
+    /// are taken.
     ///
     /// # Errors
     /// Those of [`Catalog::check_base`], [`Catalog::experts`] and [`Session::add_experts`].
     pub fn add_catalog(&mut self, catalog: &Catalog, gates: &[u8]) -> Result<()> {
         catalog.check_base(&self.fingerprint)?;
-        self.add_experts(catalog.experts(gates)?)?;
-        self.default_top_k = catalog.router.top_k;
+        self.add_experts_of(catalog, catalog.experts(gates)?)
+    }
+
+    /// Adds the experts that were made of a catalogue, as [`Session::add_catalog`] does.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::check_base`] and [`Session::add_experts`].
+    pub fn add_experts_of(&mut self, catalog: &Catalog, experts: Vec<Expert>) -> Result<()> {
+        catalog.check_base(&self.fingerprint)?;
+        let is_first = !self.experts.iter().any(Expert::is_catalogued);
+        self.add_experts(experts)?;
+        if is_first {
+            self.default_top_k = catalog.router.top_k;
+        }
         Ok(())
     }
 

@@ -191,7 +191,7 @@ impl Request {
     pub(super) fn biases(&self, experts: &[Expert]) -> Result<Vec<f32>> {
         let biased: Vec<String> = self.bias.keys().cloned().collect();
         for (option, ids) in [("include", &self.include), ("exclude", &self.exclude), ("bias", &biased)] {
-            if let Some(id) = ids.iter().find(|id| experts.iter().all(|expert| expert.id != **id)) {
+            if let Some(id) = ids.iter().find(|id| !experts.iter().any(|expert| expert.is_called(id))) {
                 let known: Vec<&str> = experts.iter().map(|expert| expert.id.as_str()).collect();
                 let expected = format!("one of: {}", known.join(", "));
                 let problem = format!("there is no expert {id:?}");
@@ -202,8 +202,13 @@ impl Request {
             let place = format!("bias of {id:?}");
             return Err(Error::new(ErrorCode::InvalidOption, place, bias.to_string(), "-1e6 to 1e6"));
         }
-        let may = |id| (self.include.is_empty() || self.include.contains(id)) && !self.exclude.contains(id);
-        let bias = |id| if may(id) { self.bias.get(id).copied().unwrap_or(0.0) } else { LOWEST };
-        Ok(experts.iter().map(|expert| bias(&expert.id)).collect())
+        let among = |ids: &[String], expert: &Expert| ids.iter().any(|id| expert.is_called(id));
+        let bias = |expert: &Expert| {
+            if among(&self.exclude, expert) || !(self.include.is_empty() || among(&self.include, expert)) {
+                return LOWEST;
+            }
+            self.bias.iter().find(|(id, _)| expert.is_called(id)).map_or(0.0, |(_, bias)| *bias)
+        };
+        Ok(experts.iter().map(bias).collect())
     }
 }

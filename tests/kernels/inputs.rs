@@ -1,10 +1,11 @@
 //! u, what linear layers and their routers compute from: on the device as an `Input`, here by its formula.
 
 use fastrand::Rng;
+use gander::device::WeightLayout;
 use gander::kernels::input::Input;
 
 use super::case::Bench;
-use super::numbers::Fill;
+use super::numbers::{Fill, Format};
 
 /// How u comes from x.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +25,26 @@ impl Form {
 pub struct Term {
     pub value: f64,
     pub size: f64,
+}
+
+/// What each u may be off where it is multiplied: panels take it rounded, to whole parts of the largest of its 32.
+pub fn rounding(bench: &Bench, formats: &[Format], u: &[Term]) -> Vec<f64> {
+    let is_packed = bench.device.weight_layout() == WeightLayout::Panels
+        && matches!(formats[0], Format::Q8_0 | Format::Q4_0)
+        && formats.iter().all(|format| *format == formats[0]);
+    if !is_packed {
+        return vec![0.0; u.len()];
+    }
+    let half_a_part = |block: &[Term]| {
+        let largest = block.iter().fold(0.0f64, |largest, u| largest.max(u.value.abs()));
+        vec![0.51 * largest / 32639.0; block.len()]
+    };
+    u.chunks_exact(32).flat_map(half_a_part).collect()
+}
+
+/// How far that may take a product of weights.
+pub fn rounded(rounding: &[f64], weights: impl IntoIterator<Item = f64>) -> f64 {
+    rounding.iter().zip(weights).map(|(rounding, weight)| rounding * weight.abs()).sum()
 }
 
 /// `Σ a b`

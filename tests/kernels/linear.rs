@@ -7,7 +7,7 @@ use gander::kernels::route::Deltas;
 use gander::quant::Matrix;
 
 use super::case::{Bench, Case, TOLERANCE, Word};
-use super::inputs::{Form, Term, input, product};
+use super::inputs::{Form, Term, input, product, rounded, rounding};
 use super::numbers::{Fill, Format, element};
 
 /// Layers of equal height, each with a delta of its own.
@@ -123,12 +123,15 @@ fn case(shape: Shape) -> Case {
             formats.iter().map(|format| format.matrix(&mut random, height, d_in)).collect();
         let weight = bench.weight(&matrices.iter().collect::<Vec<_>>());
         let mut y: Vec<Term> = Vec::new();
+        // What rounding the input may do to each.
+        let mut doubts: Vec<f64> = Vec::new();
         for u in &u {
+            let rounding = rounding(bench, formats, u);
             for row in 0..d_out {
-                let matrix = &matrices[row / height];
-                let Term { value, size } =
-                    product(u, (0..d_in).map(|col| element(matrix, row % height, col)));
+                let weights = || (0..d_in).map(|col| element(&matrices[row / height], row % height, col));
+                let Term { value, size } = product(u, weights());
                 y.push(Term { value: f64::from(scale) * value, size: f64::from(scale) * size });
+                doubts.push(f64::from(scale) * rounded(&rounding, weights()));
             }
         }
         let deltas = sites.map(|sites| add_experts(bench, &mut random, sites, &mut y, d_out));
@@ -140,7 +143,8 @@ fn case(shape: Shape) -> Case {
                 y.size += f64::from(before.abs());
             }
         }
-        let expected = y.iter().map(|y| Word::Near(y.value, TOLERANCE * y.size)).collect();
+        let expected = y.iter().zip(doubts).map(|(y, doubt)| Word::Near(y.value, TOLERANCE * y.size + doubt));
+        let expected = expected.collect();
         let y = bench.output(tokens, d_out, &before, expected);
         linear::record(&mut bench.recording, bench.control, input, &weight, scale, deltas, output, y);
     })

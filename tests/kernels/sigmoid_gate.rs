@@ -6,7 +6,7 @@ use gander::kernels::route::{Deltas, Entry};
 use gander::kernels::sigmoid_gate;
 
 use super::case::{Bench, Case, TOLERANCE, Word};
-use super::inputs::{Form, Term, input, product};
+use super::inputs::{Form, Term, input, product, rounded, rounding};
 use super::numbers::{Fill, Format, element};
 
 #[derive(Debug, Clone)]
@@ -70,14 +70,17 @@ fn case(shape: Shape) -> Case {
         let wide = |floats: &[f32]| floats.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
         let mut expected = Vec::new();
         for u in &u {
+            let rounding = rounding(bench, &[format], u);
             let logit = product(u, wide(&gate));
             let open = f64::from(scale) / (1.0 + (-logit.value).exp());
             let t: Vec<Term> = a.chunks_exact(d_in).map(|a| product(u, wide(a))).collect();
             for (row, b) in b.chunks_exact(rank).enumerate() {
-                let base = product(u, (0..d_in).map(|col| element(&matrix, row, col)));
+                let weights = || (0..d_in).map(|col| element(&matrix, row, col));
+                let base = product(u, weights());
+                let doubt = rounded(&rounding, weights());
                 let delta = product(&t, wide(b));
                 // A sigmoid moves by at most its own size for each unit of its argument.
-                let error = TOLERANCE * (base.size + open * delta.size * (1.0 + logit.size));
+                let error = TOLERANCE * (base.size + open * delta.size * (1.0 + logit.size)) + doubt;
                 expected.push(Word::Near(base.value + open * delta.value, error));
             }
         }

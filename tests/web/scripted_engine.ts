@@ -1,7 +1,9 @@
 // An engine that plays by the contract of src/web.rs without a model: it answers a line with itself in capitals, one
 // character a token. Letters are routed to the first expert, all else to the last; the first block's page serves both.
+// Bytes that are not the test ocean's spoil its answers, as they would a model's.
 
 import type {
+  CatalogFiles,
   Engine,
   GatesSource,
   MissingPage,
@@ -57,6 +59,9 @@ export class ScriptedEngine implements Engine {
   #experts: CatalogExpert[] = [];
   #running: Running | undefined;
 
+  /** Bytes came that no test server holds; a real engine would have computed with them. */
+  #isSpoilt = false;
+
   reopened = 0;
   #device: LoadedDevice["name"] = "cpu";
 
@@ -77,6 +82,8 @@ export class ScriptedEngine implements Engine {
   async loadGguf(name: string, bytes: Uint8Array): Promise<void> {
     const magic = new TextDecoder().decode(bytes.subarray(0, 4));
     if (magic !== "GGUF") throw plain("invalid-file", name, `it begins with "${magic}"`, '"GGUF"');
+    if (bytes.length < 2000) throw plain("invalid-file", name, `${bytes.length} bytes`, "2000");
+    this.#isSpoilt = bytes.subarray(4, 2000).some((byte) => byte !== 0x78);
     this.#setBase(name);
   }
 
@@ -89,17 +96,29 @@ export class ScriptedEngine implements Engine {
     return this.#base;
   }
 
-  async addCatalog(name: string, catalogJson: Uint8Array, _gates: Uint8Array): Promise<Expert[]> {
-    const catalog = JSON.parse(new TextDecoder().decode(catalogJson));
-    if (catalog.base.fingerprint !== "scripted") {
-      throw plain("wrong-base", name, catalog.base.fingerprint, "scripted");
-    }
-    this.#experts = catalog.experts;
-    return this.#experts.map(({ adapter, pages, ...expert }) => ({
-      ...expert,
-      bytes: adapter.bytes,
-      pages: pages.length,
-    }));
+  async addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]> {
+    const lists: CatalogExpert[][] = catalogs.map(({ url, json, gates }) => {
+      this.#isSpoilt ||= gates.length !== 100 || !isFilled(gates, 0, 7);
+      const { name, base, experts } = JSON.parse(new TextDecoder().decode(json));
+      if (base.fingerprint !== "scripted") throw plain("wrong-base", url, base.fingerprint, "scripted");
+      return experts.map((expert: CatalogExpert) => ({ ...expert, catalog: name }));
+    });
+    const ids = lists.flat().map(({ id }) => id);
+    const isAlone = (id: string) => ids.indexOf(id) === ids.lastIndexOf(id);
+    const named = lists.map((experts) =>
+      experts.map((expert) => ({
+        ...expert,
+        id: isAlone(expert.id) ? expert.id : `${expert.catalog}/${expert.id}`,
+      })),
+    );
+    this.#experts = named.flat();
+    return named.map((experts) =>
+      experts.map(({ adapter, pages, ...expert }) => ({
+        ...expert,
+        bytes: adapter.bytes,
+        pages: pages.length,
+      })),
+    );
   }
 
   start(request: StartRequest): void {
@@ -163,7 +182,7 @@ export class ScriptedEngine implements Engine {
       return {
         kind: "done",
         finish: limit === characters.length ? "eos" : "length",
-        text: characters.slice(0, limit).join(""),
+        text: this.#isSpoilt ? "spoilt" : characters.slice(0, limit).join(""),
         inputIds: characters.map(codeOf),
         outputIds: characters.slice(0, limit).map(codeOf),
         ...(request.trace ? { encoderRouting: this.#route("encoder", 0, "A") } : {}),
@@ -178,7 +197,7 @@ export class ScriptedEngine implements Engine {
         bytesProvided: running.bytesProvided,
       };
     }
-    const character = characters[position] ?? "";
+    const character = this.#isSpoilt ? "✗" : (characters[position] ?? "");
     if (request.strategy !== "none")
       for (const { page } of this.#wantedFor(character)) running.wanted.add(page);
     const missing = this.#missingFor(character);
@@ -201,6 +220,8 @@ export class ScriptedEngine implements Engine {
     const expected = this.#pages()[page]?.bytes;
     if (bytes.length !== expected)
       throw plain("page-mismatch", `page ${page}`, `${bytes.length}`, `${expected}`);
+    const seed = Math.floor(page / 2) + 1;
+    this.#isSpoilt ||= !isFilled(bytes, this.#pages()[page]?.offset ?? 0, seed);
     this.resident.add(page);
     if (this.#running) {
       this.#running.pagesProvided++;
@@ -267,6 +288,11 @@ export class ScriptedEngine implements Engine {
       weights,
     }));
   }
+}
+
+/** Whether bytes are those of `filled` in test_ocean.ts, from some offset. */
+function isFilled(bytes: Uint8Array, offset: number, seed: number): boolean {
+  return bytes.every((byte, index) => byte === ((offset + index) * 31 + seed * 101) % 256);
 }
 
 /** Keeps the thread busy, as a model does. */

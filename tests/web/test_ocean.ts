@@ -8,11 +8,14 @@ export interface TestFile {
 
 const pageBytes = 64;
 
-/** The files of an ocean by name. Each expert has two pages, which its file holds one after the other. */
-export function testOcean(ids: string[] = ["letters", "signs"]): Record<string, Uint8Array> {
+/**
+ * The files of an ocean by name. Each expert has two pages, which its file holds one after the other; another seed makes
+ * other bytes.
+ */
+export function testOcean(ids: string[] = ["letters", "signs"], seed = 1): Record<string, Uint8Array> {
   const gates = filled(100, 7);
   const experts = ids.map((id, index) => {
-    const file = filled(2 * pageBytes, index + 1);
+    const file = filled(2 * pageBytes, index + seed);
     const pages = [0, pageBytes].map((offset, block) => ({
       block: `encoder.block.${block}`,
       offset,
@@ -41,7 +44,7 @@ export function testOcean(ids: string[] = ["letters", "signs"]): Record<string, 
     })),
   };
   return {
-    "base.gguf": new TextEncoder().encode(`GGUF${"x".repeat(2000)}`),
+    "base.gguf": new TextEncoder().encode(`GGUF${"x".repeat(1996)}`),
     "catalog.json": new TextEncoder().encode(JSON.stringify(catalog)),
     "gates.safetensors": gates,
     ...Object.fromEntries(experts.map(({ id, file }) => [`experts/${id}.safetensors`, file])),

@@ -1,66 +1,68 @@
-// Brings the pages of LoRA weights that the engine asks for: byte ranges of files on any static server.
+// Brings the pages of LoRA weights that the engine asks for: byte ranges of files on any static server, or out of the cache.
 //
 // It knows nothing of the engine. What it hands out has the size and the SHA-256 that the catalogue names.
 
-import { verifySha256 } from "./digest.ts";
-import { downloadRange } from "./download.ts";
-import { aborted, throwIfAborted } from "./errors.ts";
+import { downloadRange, type RangeSource } from "./download.ts";
+import { aborted, GanderError, throwIfAborted } from "./errors.ts";
+import type { PageCache } from "./page_cache.ts";
 import type { Network } from "./transfer.ts";
 import { onAbort } from "./waiting.ts";
 
 /** Where a page is and what it must hash to. */
-export interface PageSource {
+export interface PageSource extends RangeSource {
   /** Absolute. */
   url: string;
-  offset: number;
-  bytes: number;
-  sha256: string;
+  /** `omit` where the catalogue is of another origin than the file. */
+  credentials?: RequestCredentials;
+}
+
+/** A page, and whether it came out of the cache. */
+export interface BroughtPage {
+  bytes: Uint8Array<ArrayBuffer>;
+  isFromCache: boolean;
 }
 
 /** Connections at once. HTTP/1.1 servers get six from a browser; more only queue. */
 const PARALLEL_TRANSFERS = 6;
 
-/** The most that is kept: half of what the engine's pool holds, whose numbers are twice as wide. */
-const KEPT_BYTES = 256 * 2 ** 20;
+/** A catalogue may declare any size. A block's LoRA of rank 256 for the largest T5 stays below. */
+const PAGE_LIMIT_BYTES = 256 * 2 ** 20;
 
 /** A transfer that several callers may wait for. It is given up once nobody does. */
 interface SharedTransfer {
-  promise: Promise<Uint8Array>;
+  promise: Promise<BroughtPage>;
   controller: AbortController;
   waiting: number;
 }
 
 export class AdapterStore {
   readonly #network: Network;
+  readonly #cache: PageCache;
   readonly #transfers = new Map<string, SharedTransfer>();
   readonly #queue: (() => void)[] = [];
   #running = 0;
-  /** Pages that came, oldest first. */
-  readonly #kept = new Map<string, Uint8Array>();
-  #keptBytes = 0;
-  /** Keeps what comes, for an engine whose memory may go away with its device. */
-  keepsPages = false;
 
-  constructor(network: Network) {
+  constructor(network: Network, cache: PageCache) {
     this.#network = network;
+    this.#cache = cache;
   }
 
   /**
-   * The bytes of one page. Concurrent calls for a page share one request. A failed request is forgotten, so a later
-   * call tries again.
-   * @throws GanderError `not-found`, `http`, `network`, `page-mismatch`; `aborted` if `signal` fires.
+   * One page. Concurrent calls for a page share one request. A failed request is forgotten, so a later call tries again.
+   * @throws GanderError `not-found`, `http`, `network`, `page-mismatch`, `range-ignored`, `unsafe-url`; `invalid-file`
+   *   for a page of an unreasonable size; `aborted` if `signal` fires.
    */
-  async page(source: PageSource, signal?: AbortSignal): Promise<Uint8Array> {
+  async page(source: PageSource, signal?: AbortSignal): Promise<BroughtPage> {
     throwIfAborted(source.url, signal);
+    if (source.bytes > PAGE_LIMIT_BYTES) {
+      const expected = `at most ${PAGE_LIMIT_BYTES} bytes`;
+      throw new GanderError("invalid-file", source.url, `a page of ${source.bytes} bytes`, expected);
+    }
     const key = `${source.sha256} ${source.offset} ${source.bytes} ${source.url}`;
-    const kept = this.#kept.get(key);
-    if (kept) return kept;
     const shared = this.#transfers.get(key) ?? this.#begin(key, source);
     shared.waiting++;
     try {
-      const bytes = await orAbort(shared.promise, source.url, signal);
-      if (this.keepsPages) this.#keep(key, bytes);
-      return bytes;
+      return await orAbort(shared.promise, source.url, signal);
     } finally {
       shared.waiting--;
       if (shared.waiting === 0) {
@@ -70,20 +72,14 @@ export class AdapterStore {
     }
   }
 
-  #keep(key: string, bytes: Uint8Array): void {
-    if (this.#kept.has(key)) return;
-    this.#kept.set(key, bytes);
-    this.#keptBytes += bytes.length;
-    for (const [oldest, { length }] of this.#kept) {
-      if (this.#keptBytes <= KEPT_BYTES) break;
-      this.#kept.delete(oldest);
-      this.#keptBytes -= length;
-    }
+  /** Whether the page is there without the network. */
+  async isKept({ sha256, bytes }: PageSource): Promise<boolean> {
+    return (await this.#cache.page(sha256, bytes)) !== undefined;
   }
 
   #begin(key: string, source: PageSource): SharedTransfer {
     const controller = new AbortController();
-    const promise = this.#fetchVerified(source, controller.signal);
+    const promise = this.#bring(source, controller.signal);
     // Every caller may have left by the time it fails.
     promise.catch(() => {});
     const shared = { promise, controller, waiting: 0 };
@@ -91,13 +87,22 @@ export class AdapterStore {
     return shared;
   }
 
-  async #fetchVerified(source: PageSource, signal: AbortSignal): Promise<Uint8Array> {
+  async #bring(source: PageSource, signal: AbortSignal): Promise<BroughtPage> {
     await this.#takeTurn();
     try {
       throwIfAborted(source.url, signal);
-      const bytes = await downloadRange(this.#network, source.url, source.offset, source.bytes, signal);
-      await verifySha256(bytes, source.sha256, `${source.url} (${source.bytes} bytes from ${source.offset})`);
-      return bytes;
+      const kept = await this.#cache.page(source.sha256, source.bytes);
+      if (kept) return { bytes: kept, isFromCache: true };
+      const { credentials } = source;
+      // The browser's own cache would keep the page a second time, and lets one range of a file after the other through.
+      const bytes = await downloadRange(this.#network, source, {
+        signal,
+        credentials,
+        httpCache: "no-store",
+      });
+      // The answer does not wait for it.
+      this.#cache.keepPage(source.sha256, bytes);
+      return { bytes, isFromCache: false };
     } finally {
       this.#passTurn();
     }

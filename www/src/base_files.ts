@@ -1,22 +1,23 @@
 // Brings the base model's files, one GGUF or a Hugging Face folder, and gives them to the engine.
 
-import { downloadFile } from "./download.ts";
 import type { Engine } from "./engine.ts";
 import { GanderError } from "./errors.ts";
+import type { FileStore } from "./file_store.ts";
 import type { LoadRequest } from "./host.ts";
-import type { Network } from "./transfer.ts";
 import type { OnProgress } from "./types.ts";
 
 /** WebAssembly memory ends at 4 GiB, and the engine needs room beside the file. */
 const BASE_LIMIT_BYTES = 2 ** 31;
 
 /** The base, downloaded and not yet in the engine. */
-export type BaseFiles =
-  | { kind: "gguf"; name: string; bytes: Uint8Array }
-  | { kind: "folder"; name: string; files: Record<string, Uint8Array> };
+export type BaseFiles = ({ gguf: Uint8Array } | { folder: Record<string, Uint8Array> }) & {
+  name: string;
+  /** Where its files came from. */
+  urls: string[];
+};
 
 export async function fetchBase(
-  network: Network,
+  store: FileStore,
   base: LoadRequest["base"],
   onProgress: OnProgress,
   signal: AbortSignal,
@@ -24,26 +25,31 @@ export async function fetchBase(
   if ("gguf" in base) {
     const buffer = base.gguf instanceof Blob ? await base.gguf.arrayBuffer() : base.gguf;
     onProgress({ phase: "base", file: base.name, loaded: buffer.byteLength, total: buffer.byteLength });
-    return { kind: "gguf", name: base.name, bytes: new Uint8Array(buffer) };
+    return { name: base.name, gguf: new Uint8Array(buffer), urls: [] };
   }
 
-  const fetchFile = (url: URL) =>
-    downloadFile(network, url.href, {
+  const urls: string[] = [];
+  const fetchFile = (url: URL, magic?: string) => {
+    urls.push(url.href);
+    return store.file(url.href, {
       signal,
+      magic,
       limitBytes: BASE_LIMIT_BYTES,
       onBytes: (loaded, total) => onProgress({ phase: "base", file: fileName(url), loaded, total }),
     });
+  };
 
   const url = new URL(base.url);
-  if (/\.gguf$/i.test(url.pathname)) {
-    return { kind: "gguf", name: fileName(url), bytes: await fetchFile(url) };
-  }
-  return { kind: "folder", name: url.href, files: await fetchFolder(asFolder(url), fetchFile) };
+  if (/\.gguf$/i.test(url.pathname)) return { name: fileName(url), gguf: await fetchFile(url, "GGUF"), urls };
+  return { name: url.href, folder: await fetchFolder(asFolder(url), fetchFile), urls };
 }
 
+/** Hands the bytes over: nothing here holds on to them while the engine makes its own of them. */
 export function giveBase(engine: Engine, base: BaseFiles): Promise<void> {
-  if (base.kind === "gguf") return engine.loadGguf(base.name, base.bytes);
-  return engine.loadHuggingFace(base.name, base.files);
+  if ("folder" in base) return engine.loadHuggingFace(base.name, base.folder);
+  const { gguf } = base;
+  base.gguf = new Uint8Array(0);
+  return engine.loadGguf(base.name, gguf);
 }
 
 type FetchFile = (url: URL) => Promise<Uint8Array>;

@@ -28,11 +28,14 @@ export function checkBudget(option: string, budget: Budget | undefined): void {
 
 /** What is left of a budget. */
 export class Purse {
+  /** Whether anything is too much for it. */
+  readonly isLimited: boolean;
   #bytes: number;
   readonly #mostExperts: number;
   readonly #experts = new Set<string>();
 
   constructor(budget: Budget | undefined) {
+    this.isLimited = budget?.bytes !== undefined || budget?.experts !== undefined;
     this.#bytes = budget?.bytes ?? Number.POSITIVE_INFINITY;
     this.#mostExperts = budget?.experts ?? Number.POSITIVE_INFINITY;
   }

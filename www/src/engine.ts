@@ -19,6 +19,14 @@ export interface GatesSource {
   sha256: string;
 }
 
+/** The files of a catalogue that the engine reads. */
+export interface CatalogFiles {
+  /** The catalogue's own address. */
+  url: string;
+  json: Uint8Array;
+  gates: Uint8Array;
+}
+
 /** What `start` wants: text, or token ids for a base without a tokenizer. */
 export type StartRequest = { text?: string; inputIds?: readonly number[] } & EngineOptions;
 
@@ -81,7 +89,8 @@ export interface Engine {
   loadGguf(name: string, bytes: Uint8Array): Promise<void>;
   loadHuggingFace(name: string, files: Record<string, Uint8Array>): Promise<void>;
   baseInfo(): Base;
-  addCatalog(catalogName: string, catalogJson: Uint8Array, gates: Uint8Array): Promise<Expert[]>;
+  /** Adds the experts of catalogues. Returns them catalogue by catalogue, under the names that set all of them apart. */
+  addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]>;
   start(request: StartRequest): void;
   /** Computes the next token, or says what it lacks for it. Repeat it once everything was provided. */
   step(): Promise<Step>;

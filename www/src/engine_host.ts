@@ -3,13 +3,17 @@
 // Runs in the worker, or in the caller's thread with `inline`. Everything the engine does is one synchronous call, and
 // between two of them the event loop gets its turn, so an abort is heard within one step.
 
-import { AdapterStore, type PageSource } from "./adapter_store.ts";
-import { fetchBase, giveBase } from "./base_files.ts";
+import { AdapterStore, type BroughtPage, type PageSource } from "./adapter_store.ts";
+import { type BaseFiles, fetchBase, giveBase } from "./base_files.ts";
 import { Purse } from "./budget.ts";
-import { fetchCatalog, resolveFileUrl } from "./catalog_files.ts";
+import { fetchCatalog, readOrDrop, resolveFileUrl } from "./catalog_files.ts";
+import { type ListedCatalog, pagesOf } from "./catalog_pages.ts";
 import type { Engine, EngineModule, MissingPage, StartRequest, Step } from "./engine.ts";
 import { GanderError, type GanderErrorCode, throwIfAborted, toGanderError } from "./errors.ts";
+import { FileStore } from "./file_store.ts";
 import type {
+  CacheAnswers,
+  CacheRequest,
   GenerateEvents,
   GenerateRequest,
   Host,
@@ -19,6 +23,10 @@ import type {
   ScoreRequest,
 } from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
+import { PageCache } from "./page_cache.ts";
+import { prefetch } from "./prefetch.ts";
+import { RunAhead } from "./run_ahead.ts";
+import { credentialsFor } from "./safe_url.ts";
 import { throttled } from "./throttle.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
 import type { Answer, ChoiceScore, OnProgress, RoutedChoice, Scores } from "./types.ts";
@@ -32,33 +40,36 @@ const deviceFailures = new Set<GanderErrorCode>([
   "out-of-memory",
 ]);
 
-export type StartEngineModule = (wasmUrl: string | undefined) => Promise<EngineModule>;
+export type StartEngineModule = (wasmUrl: string) => Promise<EngineModule>;
 
 export class EngineHost implements Host {
   readonly #startEngineModule: StartEngineModule;
   readonly #network: Network;
-  readonly #store: AdapterStore;
   readonly #queue = new OrderedQueue();
   readonly #disposal = new AbortController();
   #engine: Engine | undefined;
-  #catalogUrl = "";
+  #catalogs: ListedCatalog[] = [];
+  #cache: PageCache | undefined;
+  #store: AdapterStore | undefined;
   /** For all answers together. */
   #purse = new Purse(undefined);
   /** Pages that came behind the tokens of answers that do not wait, for the next step. */
-  #arrived: { page: number; bytes: Uint8Array }[] = [];
+  #arrived: (BroughtPage & { page: number })[] = [];
   /** Set once the engine broke a promise of its own; it cannot be trusted after that. */
   #broken: GanderError | undefined;
 
   constructor(startEngineModule: StartEngineModule, network: Network = defaultNetwork()) {
     this.#startEngineModule = startEngineModule;
     this.#network = network;
-    this.#store = new AdapterStore(network);
   }
 
   async load(request: LoadRequest, onProgress: OnProgress, signal: AbortSignal): Promise<Loaded> {
     const report = throttled(onProgress);
     const transfers = linked(signal, this.#disposal.signal);
-    const { catalogUrl } = request;
+    const { catalogUrls = [] } = request;
+    const network = { ...this.#network, ...request.network };
+    const cache = await PageCache.open(request.cache);
+    const files = new FileStore(network, cache, request.integrity);
     const starting = this.#startEngineModule(request.wasmUrl);
     // While the files are on their way the device is opened: its shaders take a while to compile.
     const opening = starting.then(async (engineModule) => {
@@ -66,26 +77,30 @@ export class EngineHost implements Host {
       await engine.openDevice(request.device);
       return engine;
     });
-    const [engine, base, catalog] = await allOrFirstFailure(transfers, [
+    const fetchOne = (url: string) => fetchCatalog(files, url, starting, report, transfers.signal);
+    const [engine, base, catalogs] = await allOrFirstFailure(transfers, [
       opening,
-      fetchBase(this.#network, request.base, report, transfers.signal),
-      catalogUrl === undefined
-        ? undefined
-        : fetchCatalog(this.#network, catalogUrl, starting, report, transfers.signal),
+      fetchBase(files, request.base, report, transfers.signal),
+      Promise.all(catalogUrls.map(fetchOne)),
     ]).catch((error) => {
       opening.then((engine) => engine.free()).catch(() => {});
       throw toGanderError(error);
     });
     throwIfAborted("load", signal);
     try {
-      await giveBase(engine, base);
-      const experts = catalog ? await engine.addCatalog(catalog.url, catalog.json, catalog.gates) : [];
+      await this.#giveBase(engine, base, files);
+      const experts = await readOrDrop(files, catalogUrls, () => engine.addCatalogs(catalogs));
       const device = engine.deviceInfo();
-      this.#store.keepsPages = device.name !== "cpu";
       this.#engine = engine;
-      this.#catalogUrl = catalog?.url ?? "";
+      this.#catalogs = catalogs.map(({ url, json }, index) => ({
+        url,
+        json,
+        ids: (experts[index] ?? []).map(({ id }) => id),
+      }));
+      this.#cache = cache;
+      this.#store = new AdapterStore(network, cache);
       this.#purse = new Purse(request.budget);
-      return { base: engine.baseInfo(), device, experts };
+      return { base: engine.baseInfo(), device, experts: experts.flat() };
     } catch (cause) {
       const error = toGanderError(cause);
       this.#engine = undefined;
@@ -95,40 +110,79 @@ export class EngineHost implements Host {
   }
 
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
-    return this.#inTurn("generate", signal, (stop) => this.#generate(request, events, stop));
+    return this.#inTurn("generate", signal, (stop, contended) =>
+      this.#generate(request, events, stop, contended),
+    );
   }
 
   score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores> {
     return this.#inTurn("score", signal, (stop) => this.#score(request, events, stop));
   }
 
-  #inTurn<T>(place: string, signal: AbortSignal, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
+  #inTurn<T>(
+    place: string,
+    signal: AbortSignal,
+    work: (stop: AbortSignal, contended: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const stop = linked(signal, this.#disposal.signal);
     return this.#queue
-      .run(() => work(stop.signal), place, stop.signal)
+      .run((contended) => work(stop.signal, contended), place, stop.signal)
       .catch((error) => {
         throw this.#disposal.signal.aborted ? disposedError() : error;
       })
       .finally(() => stop.abort());
   }
 
-  dispose(): void {
-    this.#disposal.abort();
-    this.#queue.idle().then(() => {
-      if (!this.#broken) this.#engine?.free();
-      this.#engine = undefined;
-    });
+  async cache<Ask extends keyof CacheAnswers>(
+    request: CacheRequest<Ask>,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<CacheAnswers[Ask]> {
+    const stop = linked(signal, this.#disposal.signal);
+    const run: { [Each in keyof CacheAnswers]: () => Promise<CacheAnswers[Each]> } = {
+      usage: () => this.#usable("cache", this.#cache).usage(),
+      clear: async () => {
+        await this.#usable("cache", this.#cache).clear();
+        return undefined;
+      },
+      prefetch: () => {
+        const pages = pagesOf(this.#catalogs, request.experts ?? []);
+        return prefetch(this.#usable("prefetch", this.#store), pages, throttled(onProgress), stop.signal);
+      },
+    };
+    try {
+      return await run[request.ask]();
+    } catch (error) {
+      throw this.#disposal.signal.aborted ? disposedError() : error;
+    } finally {
+      stop.abort();
+    }
   }
 
-  async #generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer> {
-    const engine = this.#usableEngine("generate");
+  async dispose(): Promise<void> {
+    this.#disposal.abort();
+    await this.#queue.idle();
+    if (!this.#broken) this.#engine?.free();
+    this.#engine = undefined;
+    await this.#cache?.settled();
+  }
+
+  async #generate(
+    request: GenerateRequest,
+    events: GenerateEvents,
+    signal: AbortSignal,
+    contended: AbortSignal,
+  ): Promise<Answer> {
+    const engine = this.#usable("generate", this.#engine);
+    // A slow reader holds the engine back, but not those who wait behind it: it may itself wait for them.
+    const runAhead = new RunAhead(signal, contended);
     const meter = new Meter();
     const routing: RoutedChoice[] = [];
     const purses = [this.#purse, new Purse(request.budget)];
     await this.#call(() => engine.start(startRequest(request)));
     return this.#untilDone(engine, events, async () => {
       for (;;) {
-        await this.#betweenSteps("generate", engine, signal);
+        await this.#betweenSteps("generate", engine, signal, meter);
         const step = await this.#call(() => engine.step());
         switch (step.kind) {
           case "token": {
@@ -136,11 +190,14 @@ export class EngineHost implements Host {
             routing.push(...(step.routing ?? []));
             const { kind: _, skipped, ...piece } = step;
             if (skipped) this.#bringBehind(skipped, purses);
-            events.onPiece(piece);
+            runAhead.add(events.onPiece(piece));
+            await runAhead.room();
             break;
           }
           case "missing":
-            await this.#bringAffordable(step.pages, purses, events.onProgress, signal, engine);
+            await meter.waiting(
+              this.#bringAffordable(step.pages, purses, meter, events.onProgress, signal, engine),
+            );
             break;
           case "done":
             return answerOf(step, routing, request.options.trace === true, meter);
@@ -150,16 +207,17 @@ export class EngineHost implements Host {
   }
 
   async #score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores> {
-    const engine = this.#usableEngine("score");
+    const engine = this.#usable("score", this.#engine);
     const purses = [this.#purse, new Purse(request.budget)];
+    const meter = new Meter();
     const choices: ChoiceScore[] = [];
     await this.#call(() => engine.startScoring(startRequest(request), request.choices));
     return this.#untilDone(engine, events, async () => {
       for (;;) {
-        await this.#betweenSteps("score", engine, signal);
+        await this.#betweenSteps("score", engine, signal, meter);
         const step = await this.#call(() => engine.nextScore());
         if (step.kind === "missing") {
-          await this.#bringAffordable(step.pages, purses, events.onProgress, signal, engine);
+          await this.#bringAffordable(step.pages, purses, meter, events.onProgress, signal, engine);
         } else if (step.kind === "scored") {
           choices.push(choiceScore(step));
         } else if (step.kind === "done") {
@@ -170,11 +228,12 @@ export class EngineHost implements Host {
   }
 
   /** Lets others have their turn, and the engine what came meanwhile. */
-  async #betweenSteps(place: string, engine: Engine, signal: AbortSignal): Promise<void> {
+  async #betweenSteps(place: string, engine: Engine, signal: AbortSignal, meter: Meter): Promise<void> {
     await yieldToEvents();
     throwIfAborted(place, signal);
-    for (const { page, bytes } of this.#arrived.splice(0)) {
-      await this.#call(() => engine.provide(page, bytes));
+    for (const brought of this.#arrived.splice(0)) {
+      await this.#call(() => engine.provide(brought.page, brought.bytes));
+      meter.page(brought);
     }
   }
 
@@ -195,37 +254,56 @@ export class EngineHost implements Host {
     events.onDevice(engine.deviceInfo());
   }
 
-  /** Fetches the pages that the purses pay for, and has the engine do without the others. */
+  /** Brings the pages that are kept or that the purses pay for, and has the engine do without the others. */
   async #bringAffordable(
     pages: MissingPage[],
     purses: Purse[],
+    meter: Meter,
     onProgress: OnProgress,
     signal: AbortSignal,
     engine: Engine,
   ): Promise<void> {
-    const affordable = takeAffordable(pages, purses);
+    const affordable = await this.#takeAffordable(pages, purses);
     const refused = pages.filter((page) => !affordable.includes(page));
     for (const { page } of refused) await this.#call(() => engine.waive(page));
-    if (affordable.length > 0) await this.#bring(affordable, onProgress, signal, engine);
+    if (affordable.length > 0) await this.#bring(affordable, meter, onProgress, signal, engine);
   }
 
   /** Fetches pages that nobody waits for, as far as the purses pay. One that does not come is asked for again some day. */
-  #bringBehind(pages: MissingPage[], purses: Purse[]): void {
-    for (const page of takeAffordable(pages, purses)) {
-      this.#store
-        .page(this.#sourceOf(page), this.#disposal.signal)
-        .then((bytes) => this.#arrived.push({ page: page.page, bytes }))
-        .catch(() => {});
-    }
+  async #bringBehind(pages: MissingPage[], purses: Purse[]): Promise<void> {
+    const store = this.#usable("generate", this.#store);
+    const bring = async (page: MissingPage) => {
+      const brought = await store.page(this.#sourceOf(page), this.#disposal.signal);
+      this.#arrived.push({ ...brought, page: page.page });
+    };
+    await Promise.allSettled((await this.#takeAffordable(pages, purses)).map(bring));
+  }
+
+  /** The pages that cost nothing or that all purses pay for, those first whose expert is wanted in the most places. */
+  async #takeAffordable(pages: MissingPage[], purses: Purse[]): Promise<MissingPage[]> {
+    if (!purses.some((purse) => purse.isLimited)) return pages;
+    const store = this.#usable("generate", this.#store);
+    const places = new Map<string, number>();
+    for (const { expert } of pages) places.set(expert, (places.get(expert) ?? 0) + 1);
+    const byPlaces = [...pages].sort((a, b) => (places.get(b.expert) ?? 0) - (places.get(a.expert) ?? 0));
+    const isKept = await Promise.all(byPlaces.map((page) => store.isKept(this.#sourceOf(page))));
+    return byPlaces.filter((page, index) => {
+      if (isKept[index]) return true;
+      if (!purses.every((purse) => purse.affords(page))) return false;
+      for (const purse of purses) purse.pay(page);
+      return true;
+    });
   }
 
   /** Fetches pages in parallel and gives each to the engine as it comes. Nothing is still on its way afterwards. */
   async #bring(
     pages: MissingPage[],
+    meter: Meter,
     onProgress: OnProgress,
     signal: AbortSignal,
     engine: Engine,
   ): Promise<void> {
+    const store = this.#usable("generate", this.#store);
     const transfers = linked(signal);
     const file = [...new Set(pages.map((page) => page.expert))].join(", ");
     const total = pages.reduce((sum, page) => sum + page.bytes, 0);
@@ -234,8 +312,10 @@ export class EngineHost implements Host {
     await allOrFirstFailure(
       transfers,
       pages.map(async (page) => {
-        const bytes = await this.#store.page(this.#sourceOf(page), transfers.signal);
+        const brought = await store.page(this.#sourceOf(page), transfers.signal);
+        const { bytes } = brought;
         await this.#call(() => engine.provide(page.page, bytes));
+        meter.page(brought);
         loaded += bytes.length;
         onProgress({ phase: "pages", file, loaded, total });
       }),
@@ -248,16 +328,29 @@ export class EngineHost implements Host {
       const place = `${page.expert} ${page.block}`;
       throw new GanderError("invalid-file", place, "the page has no hash", "a SHA-256 in the catalogue");
     }
-    return { url: resolveFileUrl(url, this.#catalogUrl), offset, bytes, sha256 };
+    const catalogUrl = this.#catalogs.find(({ ids }) => ids.includes(page.expert))?.url ?? "";
+    const resolved = resolveFileUrl(url, catalogUrl);
+    return { url: resolved, offset, bytes, sha256, credentials: credentialsFor(resolved, catalogUrl) };
   }
 
-  #usableEngine(place: string): Engine {
+  async #giveBase(engine: Engine, base: BaseFiles, files: FileStore): Promise<void> {
+    try {
+      await giveBase(engine, base);
+    } catch (error) {
+      // A copy that is no base must not be kept; one that the device had no room for may.
+      if (!deviceFailures.has(toGanderError(error).code)) for (const url of base.urls) await files.drop(url);
+      throw error;
+    }
+  }
+
+  /** A part of what is loaded, if it is and can be used. */
+  #usable<Part>(place: string, part: Part | undefined): Part {
     if (this.#disposal.signal.aborted) throw disposedError();
     if (this.#broken) throw this.#broken;
-    if (!this.#engine) {
+    if (part === undefined) {
       throw new GanderError("invalid-state", place, "no base is loaded", "load to have succeeded before");
     }
-    return this.#engine;
+    return part;
   }
 
   /** Every call into the engine once it is loaded: notices when it breaks. */
@@ -287,18 +380,6 @@ function likeliest(choices: ChoiceScore[]): number {
   return means.indexOf(Math.max(...means));
 }
 
-/** The pages that all purses pay for, those first whose expert is wanted in the most places. */
-function takeAffordable(pages: MissingPage[], purses: Purse[]): MissingPage[] {
-  const places = new Map<string, number>();
-  for (const { expert } of pages) places.set(expert, (places.get(expert) ?? 0) + 1);
-  const byPlaces = [...pages].sort((a, b) => (places.get(b.expert) ?? 0) - (places.get(a.expert) ?? 0));
-  return byPlaces.filter((page) => {
-    if (!purses.every((purse) => purse.affords(page))) return false;
-    for (const purse of purses) purse.pay(page);
-    return true;
-  });
-}
-
 function disposedError(): GanderError {
   return new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded");
 }
@@ -320,13 +401,27 @@ class Meter {
   readonly #start = performance.now();
   #firstToken = Number.NaN;
   #tokens = 0;
+  #waited = 0;
+  readonly #pages = { fetched: 0, bytesFetched: 0, fromCache: 0, bytesFromCache: 0 };
 
   token(): void {
     if (this.#tokens === 0) this.#firstToken = performance.now() - this.#start;
     this.#tokens++;
   }
 
+  page({ bytes, isFromCache }: BroughtPage): void {
+    this.#pages[isFromCache ? "fromCache" : "fetched"]++;
+    this.#pages[isFromCache ? "bytesFromCache" : "bytesFetched"] += bytes.length;
+  }
+
+  async waiting(pages: Promise<void>): Promise<void> {
+    const start = performance.now();
+    await pages;
+    this.#waited += performance.now() - start;
+  }
+
   stats(work: Extract<Step, { kind: "done" }>): Answer["stats"] {
+    const { fetched, bytesFetched, fromCache, bytesFromCache } = this.#pages;
     const milliseconds = performance.now() - this.#start;
     return {
       tokens: this.#tokens,
@@ -335,9 +430,12 @@ class Meter {
       passes: work.passes,
       pagesWanted: work.pagesWanted,
       bytesWanted: work.bytesWanted,
-      pagesFetched: work.pagesProvided,
-      bytesFetched: work.bytesProvided,
+      pagesFetched: fetched,
+      bytesFetched,
+      pagesFromCache: fromCache,
+      bytesFromCache,
       pagesSkipped: work.pagesSkipped,
+      waitMilliseconds: this.#waited,
     };
   }
 }

@@ -1,6 +1,9 @@
 // The one error that leaves this package, on whichever side of the worker it began.
 
-/** What Rust answers for bad input (the same strings as `ErrorCode::as_str`), and what only the host can meet. */
+/**
+ * What Rust answers for bad input (the same strings as `ErrorCode::as_str`), and what only the host can meet. What each
+ * means, and what helps: docs/troubleshooting.md.
+ */
 export type GanderErrorCode =
   | "io"
   | "invalid-file"
@@ -13,6 +16,7 @@ export type GanderErrorCode =
   | "empty-input"
   | "invalid-option"
   | "unknown-expert"
+  /** A page, or a file whose SHA-256 is known, has other bytes than it must have. */
   | "page-mismatch"
   | "pool-too-small"
   | "not-finite"
@@ -35,6 +39,10 @@ export type GanderErrorCode =
   | "http"
   /** No answer, a broken connection, or no bytes for a long while. */
   | "network"
+  /** The server ignores byte ranges, and the file is too large to cut the page out of the whole. */
+  | "range-ignored"
+  /** An address that is not followed: not https or http, with a password in it, or a redirect from https to http. */
+  | "unsafe-url"
   /** An `AbortSignal` fired. */
   | "aborted"
   /** The model was disposed of. */
@@ -54,12 +62,18 @@ export interface PlainError {
 
 /** Says what is wrong (`problem`), where (`place`: a file, a URL, an option), and what was `expected`. */
 export class GanderError extends Error {
+  /** Tells it from other errors where `instanceof` cannot: across copies of the package. */
   override readonly name = "GanderError";
+  /** What kind of failure it is: the same word in every release. */
   readonly code: GanderErrorCode;
+  /** Where: a file, a URL, an option, a part of them. */
   readonly place: string;
+  /** What is wrong there. */
   readonly problem: string;
+  /** What was expected instead. */
   readonly expected: string;
 
+  /** @internal */
   constructor(
     code: GanderErrorCode,
     place: string,

@@ -6,22 +6,31 @@ import type {
   Answer,
   Base,
   Budget,
+  CacheOptions,
+  CacheUsage,
   DeviceName,
   Expert,
   Input,
   LoadedDevice,
+  NetworkOptions,
   OnProgress,
   Piece,
+  Prefetched,
   Scores,
 } from "./types.ts";
 
 /** Everything here can be posted to a worker. */
 export interface LoadRequest {
   base: { url: string } | { gguf: Blob | ArrayBuffer; name: string };
-  catalogUrl?: string;
+  catalogUrls?: string[];
   device: DeviceName;
   budget?: Budget;
-  wasmUrl?: string;
+  wasmUrl: string;
+  /** Absent as false: nothing outlives the model. */
+  cache?: CacheOptions | false;
+  network?: NetworkOptions;
+  /** SHA-256 by absolute URL. */
+  integrity?: Record<string, string>;
 }
 
 /** What a model is, once loaded. */
@@ -48,7 +57,21 @@ export interface RunEvents {
 }
 
 export interface GenerateEvents extends RunEvents {
-  onPiece: (piece: Piece) => void;
+  /** The promise settles once the piece was read: the engine does not run far ahead of its reader. */
+  onPiece: (piece: Piece) => Promise<void> | void;
+}
+
+/** What can be asked of the cache, and what comes back. */
+export interface CacheAnswers {
+  usage: CacheUsage;
+  clear: undefined;
+  prefetch: Prefetched;
+}
+
+export interface CacheRequest<Ask extends keyof CacheAnswers = keyof CacheAnswers> {
+  ask: Ask;
+  /** Of `prefetch`: ids. */
+  experts?: readonly string[];
 }
 
 export interface Host {
@@ -57,5 +80,12 @@ export interface Host {
   generate(request: GenerateRequest, events: GenerateEvents, signal: AbortSignal): Promise<Answer>;
   /** Queues with the others. */
   score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores>;
-  dispose(): void;
+  /** Waits for no generation. */
+  cache<Ask extends keyof CacheAnswers>(
+    request: CacheRequest<Ask>,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<CacheAnswers[Ask]>;
+  /** What runs and what waits fails at once. Settles when everything is freed, and what was to be kept is. */
+  dispose(): Promise<void>;
 }

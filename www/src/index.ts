@@ -1,19 +1,22 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // The public API. Runs on the page's main thread and computes nothing: the engine is in a worker.
 
 import { checkBudget } from "./budget.ts";
-import type { EngineOptions } from "./engine.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
-import type { GenerateRequest, Host, Loaded, LoadRequest, ScoreRequest } from "./host.ts";
+import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest } from "./host.ts";
+import { ModelCache } from "./model_cache.ts";
+import { checkInput, checkLoadOptions, checkRun, engineOptionsOf, inWords } from "./options.ts";
 import type {
   Base,
+  CacheOptions,
   DeviceName,
   Expert,
   GenerateOptions,
   Input,
   LoadedDevice,
   LoadOptions,
-  Piece,
+  OnProgress,
   ScoreOptions,
   Scores,
 } from "./types.ts";
@@ -21,13 +24,17 @@ import { WorkerHost, type WorkerLike } from "./worker_host.ts";
 
 export { GanderError, type GanderErrorCode } from "./errors.ts";
 export type { Generation } from "./generation.ts";
+export type { ModelCache } from "./model_cache.ts";
 export type * from "./types.ts";
 
 /** A base model with its experts, ready to answer. */
 export class Gander {
+  /** What is known of the base. */
   readonly base: Base;
-  /** The experts of the catalogue, in its order. */
+  /** The experts of the catalogues, in their order. */
   readonly experts: readonly Expert[];
+  /** What is kept between visits: base, catalogue, gates and the pages that were of use. */
+  readonly cache: ModelCache;
   readonly #host: Host;
   #device: LoadedDevice;
   readonly #onDevice = (device: LoadedDevice): void => {
@@ -39,6 +46,7 @@ export class Gander {
     this.base = loaded.base;
     this.#device = loaded.device;
     this.experts = loaded.experts;
+    this.cache = new ModelCache(host);
   }
 
   /**
@@ -47,14 +55,15 @@ export class Gander {
    * @throws GanderError Among others `not-found`, `network`, `invalid-file`, `wrong-base`; `aborted` if `signal` fires.
    */
   static async load(options: LoadOptions): Promise<Gander> {
+    checkLoadOptions(options);
     const request = loadRequest(options);
     const signal = options.signal ?? new AbortController().signal;
     if (signal.aborted) throw aborted("load", signal);
     const host = await createHost(options.inline ?? typeof Worker === "undefined");
     try {
-      return new Gander(host, await host.load(request, options.onProgress ?? (() => {}), signal));
+      return new Gander(host, await host.load(request, listener(options.onProgress), signal));
     } catch (error) {
-      host.dispose();
+      await host.dispose();
       throw signal.aborted ? aborted("load", signal) : toGanderError(error);
     }
   }
@@ -69,14 +78,18 @@ export class Gander {
    * this call.
    */
   generate(input: Input, options: GenerateOptions = {}): Generation {
-    const { signal, onProgress = () => {}, budget, ...engineOptions } = options;
-    const run = async (onPiece: (piece: Piece) => void, stop: AbortSignal) => {
-      checkBudget("budget", budget);
-      const request: GenerateRequest = { input, options: checkedOptions(engineOptions) };
-      if (budget) request.budget = budget;
-      return this.#host.generate(request, { onPiece, onProgress, onDevice: this.#onDevice }, stop);
+    let wrong: unknown;
+    try {
+      checkRun(input, options);
+    } catch (error) {
+      wrong = error;
+    }
+    const run = async (onPiece: GenerateEvents["onPiece"], stop: AbortSignal) => {
+      if (wrong) throw wrong;
+      const events = { onPiece, onProgress: listener(options.onProgress), onDevice: this.#onDevice };
+      return this.#host.generate(runRequest(input, options), events, stop);
     };
-    return new Generation(run, signal);
+    return new Generation(run, wrong ? undefined : options.signal);
   }
 
   /**
@@ -85,84 +98,96 @@ export class Gander {
    * @throws GanderError Those of `generate`; `empty-input` without choices; `aborted` if `signal` fires.
    */
   async score(input: Input, choices: readonly Input[], options: ScoreOptions = {}): Promise<Scores> {
-    const {
-      signal = new AbortController().signal,
-      onProgress = () => {},
-      budget,
-      ...engineOptions
-    } = options;
-    checkBudget("budget", budget);
-    const request: ScoreRequest = { input, choices, options: checkedOptions(engineOptions) };
-    if (budget) request.budget = budget;
+    checkRun(input, options);
+    if (!Array.isArray(choices)) {
+      throw new GanderError("invalid-option", "choices", `it is ${inWords(choices)}`, "a list of answers");
+    }
+    for (const [index, choice] of choices.entries()) checkInput(`choices[${index}]`, choice);
+    const request = { ...runRequest(input, options), choices };
+    const signal = options.signal ?? new AbortController().signal;
     if (signal.aborted) throw aborted("score", signal);
-    return this.#host.score(request, { onProgress, onDevice: this.#onDevice }, signal);
+    const events = { onProgress: listener(options.onProgress), onDevice: this.#onDevice };
+    return this.#host.score(request, events, signal);
   }
 
   /** Ends the worker and frees its memory. What still runs fails with the code `disposed`. */
   async dispose(): Promise<void> {
-    this.#host.dispose();
+    await this.#host.dispose();
+  }
+
+  /** `await using model = await Gander.load(…)` disposes of the model where the block ends. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
   }
 }
 
-/** Every option of the engine by name; the compiler sees to it that none is forgotten. */
-const engineOptionNames: Record<keyof EngineOptions, true> = {
-  maxNewTokens: true,
-  topK: true,
-  strategy: true,
-  include: true,
-  exclude: true,
-  bias: true,
-  minWeight: true,
-  minShare: true,
-  onMiss: true,
-  temperature: true,
-  samplingTopK: true,
-  topP: true,
-  repetitionPenalty: true,
-  seed: true,
-  stop: true,
-  trace: true,
-};
+function runRequest(input: Input, options: GenerateOptions): GenerateRequest {
+  checkBudget("budget", options.budget);
+  const request: GenerateRequest = { input, options: engineOptionsOf(options) };
+  if (options.budget) request.budget = options.budget;
+  return request;
+}
 
-/** The options for the engine. One set to undefined is one left out; one that does not exist is most likely mistyped. */
-function checkedOptions(options: EngineOptions): EngineOptions {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const unknown = given.find(([name]) => !Object.hasOwn(engineOptionNames, name));
-  if (unknown) {
-    const expected = `one of ${Object.keys(engineOptionNames).join(", ")}, budget, signal, onProgress`;
-    throw new GanderError("invalid-option", unknown[0], "there is no such option", expected);
-  }
-  return Object.fromEntries(given);
+/** What a listener throws is its own affair, as with the browser's events: it is reported, and stops nothing. */
+function listener(onProgress: OnProgress = () => {}): OnProgress {
+  return (progress) => {
+    try {
+      onProgress(progress);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  };
 }
 
 async function createHost(inline: boolean): Promise<Host> {
-  if (inline) {
+  const url = ownFile(new URL("./worker.js", import.meta.url));
+  try {
+    if (!inline) return new WorkerHost(createWorker(url), url.href);
     const { createInlineHost } = await import("./inline.ts");
     return createInlineHost();
+  } catch (cause) {
+    const place = inline ? "gander" : url.href;
+    throw new GanderError("worker", place, `it did not start (${cause})`, "all files of the package", {
+      cause,
+    });
   }
-  return new WorkerHost(createWorker());
 }
 
-function createWorker(): WorkerLike {
-  if (new URL(import.meta.url).origin === globalThis.location.origin) {
-    // Bundlers find the file by exactly this form.
-    return new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-  }
+function createWorker(url: URL): WorkerLike {
+  if (url.origin === globalThis.location.origin) return new Worker(url, { type: "module" });
   // A page may not start a worker from another origin (a CDN), but a script of its own may import from there.
-  const script = `import ${JSON.stringify(new URL("./worker.js", import.meta.url).href)};`;
+  const script = `import ${JSON.stringify(url.href)};`;
   const scriptUrl = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
   return new Worker(scriptUrl, { type: "module" });
+}
+
+/**
+ * The address of a file of this package. Bundlers find the file by exactly the form of the argument, copy it as it is, and
+ * put its new address there; with Turbopack that is no URL, though it looks like one, but a path on the site.
+ */
+function ownFile(url: URL): URL {
+  return new URL(String(url), globalThis.location?.href);
 }
 
 function loadRequest(options: LoadOptions): LoadRequest {
   const request: LoadRequest = {
     base: loadableBase(options.base),
     device: knownDevice(options.device ?? "auto"),
+    // Found here and told to the worker: whoever copies the worker does not look inside for what it needs.
+    wasmUrl:
+      options.wasmUrl === undefined
+        ? ownFile(new URL("./gander_bg.wasm", import.meta.url)).href
+        : absoluteUrl(options.wasmUrl, "wasmUrl", ["https:", "http:", "blob:", "data:", "file:"]),
   };
   checkBudget("budget", options.budget);
   if (options.budget) request.budget = options.budget;
-  if (options.experts !== undefined) request.catalogUrl = absoluteUrl(options.experts, "experts");
-  if (options.wasmUrl !== undefined) request.wasmUrl = absoluteUrl(options.wasmUrl, "wasmUrl");
+  const catalogs = [options.experts ?? []].flat();
+  if (catalogs.length > 0) request.catalogUrls = catalogs.map((url) => absoluteUrl(url, "experts"));
+  if (options.network !== undefined) request.network = checkedNumbers("network", options.network);
+  if (options.integrity !== undefined) request.integrity = checkedHashes(options.integrity);
+  request.cache = options.cache !== false && checkedCache(options.cache ?? {});
   return request;
 }
 
@@ -173,6 +198,29 @@ function knownDevice(device: DeviceName): DeviceName {
   throw new GanderError("invalid-option", "device", `"${device}" is not a device`, known.join(", "));
 }
 
+function checkedCache(options: CacheOptions): CacheOptions {
+  const { folder, ...numbers } = options;
+  return { ...checkedNumbers("cache", numbers), ...(folder === undefined ? {} : { folder }) };
+}
+
+/** Options that are all numbers above 0; those set to undefined are left out. */
+function checkedNumbers<Options extends object>(option: string, options: Options): Options {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  for (const [name, value] of given) {
+    if (typeof value === "number" && value > 0) continue;
+    throw new GanderError("invalid-option", `${option}.${name}`, `it is ${value}`, "a number above 0");
+  }
+  return Object.fromEntries(given) as Options;
+}
+
+function checkedHashes(integrity: Record<string, string>): Record<string, string> {
+  const hashes = Object.entries(integrity).map(([url, sha256]) => {
+    if (/^[0-9a-f]{64}$/i.test(sha256)) return [absoluteUrl(url, "integrity"), sha256.toLowerCase()];
+    throw new GanderError("invalid-option", `integrity["${url}"]`, `"${sha256}" is no SHA-256`, "64 digits");
+  });
+  return Object.fromEntries(hashes);
+}
+
 function loadableBase(base: LoadOptions["base"]): LoadRequest["base"] {
   if (typeof base === "string" || base instanceof URL) return { url: absoluteUrl(base, "base") };
   if (base instanceof Blob) return { gguf: base, name: base instanceof File ? base.name : "base.gguf" };
@@ -180,16 +228,28 @@ function loadableBase(base: LoadOptions["base"]): LoadRequest["base"] {
   throw new GanderError(
     "invalid-option",
     "base",
-    `it is ${typeof base}`,
+    `it is ${inWords(base)}`,
     "a URL, a File or Blob, or an ArrayBuffer",
   );
 }
 
-/** Relative to the page: the worker's own address would be the wrong one to start from. */
-function absoluteUrl(url: string | URL, option: string): string {
+/** Something to fetch. Relative to the page: the worker's own address would be the wrong one to start from. */
+function absoluteUrl(
+  url: string | URL,
+  option: string,
+  schemes = ["https:", "http:", "blob:", "data:"],
+): string {
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  const expected = base === undefined ? "an absolute http or https URL" : "an http or https URL";
+  const wrong = (problem: string, cause?: unknown) =>
+    new GanderError("invalid-option", option, problem, expected, { cause });
+  if (typeof url !== "string" && !(url instanceof URL)) throw wrong(`it is ${inWords(url)}`);
+  let resolved: URL;
   try {
-    return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+    resolved = new URL(url, base);
   } catch (cause) {
-    throw new GanderError("invalid-option", option, `"${url}" is not a URL`, "a URL", { cause });
+    throw wrong(`it is ${inWords(url)}`, cause);
   }
+  if (!schemes.includes(resolved.protocol)) throw wrong(`${resolved.protocol} URLs are not fetched`);
+  return resolved.href;
 }

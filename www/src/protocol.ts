@@ -1,7 +1,14 @@
-// What is said between the main thread and the worker. One model to a worker, so only what it is asked after that carries a number.
+// What is said between the main thread and the worker. One model to a worker, so only what can be asked of it carries a number.
 
 import type { PlainError } from "./errors.ts";
-import type { GenerateRequest, Loaded, LoadRequest, ScoreRequest } from "./host.ts";
+import type {
+  CacheAnswers,
+  CacheRequest,
+  GenerateRequest,
+  Loaded,
+  LoadRequest,
+  ScoreRequest,
+} from "./host.ts";
 import type { Answer, LoadedDevice, Piece, Progress, Scores } from "./types.ts";
 
 /** To the worker. Loading is stopped by ending the worker, so it has no abort of its own. */
@@ -9,14 +16,19 @@ export type Request =
   | { kind: "load"; request: LoadRequest }
   | { kind: "generate"; id: number; request: GenerateRequest }
   | { kind: "score"; id: number; request: ScoreRequest }
-  | { kind: "abort"; id: number };
+  | { kind: "cache"; id: number; request: CacheRequest }
+  /** The oldest piece that was not read yet, was. */
+  | { kind: "read"; id: number }
+  | { kind: "abort"; id: number }
+  | { kind: "dispose" };
 
 /** From the worker. `progress` without an id belongs to the loading. */
 export type Reply =
   | { kind: "loaded"; loaded: Loaded }
+  | { kind: "disposed" }
   | { kind: "load-failed"; error: PlainError }
   | { kind: "progress"; id?: number; progress: Progress }
   | { kind: "piece"; id: number; piece: Piece }
   | { kind: "device"; id: number; device: LoadedDevice }
-  | { kind: "answer"; id: number; answer: Answer | Scores }
+  | { kind: "answer"; id: number; answer: Answer | Scores | CacheAnswers[keyof CacheAnswers] }
   | { kind: "failed"; id: number; error: PlainError };

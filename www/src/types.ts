@@ -6,7 +6,9 @@ export interface RoutedChoice {
   module: string;
   /** The position: of the input for encoder modules, of the output for decoder modules. */
   token: number;
+  /** Ids, best first; fewer than `topK` where the layer has fewer or `minWeight` dropped some. */
   experts: string[];
+  /** Of the same experts, from 0 to 1. */
   weights: number[];
 }
 
@@ -14,6 +16,7 @@ export interface RoutedChoice {
 export interface Piece {
   /** What this token adds to the text; empty where several tokens make one character. */
   text: string;
+  /** Its number in the base's vocabulary. */
   tokenId: number;
   /** Present where `trace` was asked for. */
   routing?: RoutedChoice[];
@@ -26,6 +29,7 @@ export type Finish = "eos" | "length" | "stop";
 export interface Stats {
   /** Output tokens. */
   tokens: number;
+  /** From its turn to its end, downloads and waiting for a slow reader included. */
   milliseconds: number;
   /** Until the first output token, expert downloads included. */
   firstTokenMilliseconds: number;
@@ -34,11 +38,16 @@ export interface Stats {
   /** Expert pages that the router chose, each counted once, and their size. */
   pagesWanted: number;
   bytesWanted: number;
-  /** Those of them that had to be fetched for this answer, and their size. */
+  /** Of them, those that came over the network. */
   pagesFetched: number;
   bytesFetched: number;
+  /** Of them, those that an earlier answer or visit had left in the cache. */
+  pagesFromCache: number;
+  bytesFromCache: number;
   /** Those of them that some token did without: absent with `onMiss: "skip"`, or beyond a budget. */
   pagesSkipped: number;
+  /** Of `milliseconds`, those in which the engine waited for pages. */
+  waitMilliseconds: number;
 }
 
 /** How likely one of several given answers is. */
@@ -65,47 +74,68 @@ export interface Scores {
 export interface Answer {
   /** Null where the base has no tokenizer. */
   text: string | null;
+  /** Why it ended. */
   finish: Finish;
+  /** What the base read, end token included. */
   inputIds: number[];
+  /** What it wrote, end token included where it came to one. */
   outputIds: number[];
   /** Present where `trace` was asked for: encoder first, then decoder, in the order of the tokens. */
   routing?: RoutedChoice[];
+  /** What it cost. */
   stats: Stats;
 }
 
-/** What is being loaded, in bytes. `total` is null as long as the server has not said. */
+/** What is being loaded, and how far. */
 export interface Progress {
   /** `base`, `experts` (catalogue and gates), or `pages` (LoRA weights, while generating). */
   phase: "base" | "experts" | "pages";
   /** The last part of the URL, or the file's name. */
   file: string;
+  /** Bytes so far. */
   loaded: number;
+  /** Bytes in all; null where the server has not said. */
   total: number | null;
 }
 
+/** Called at the beginning and the end of each file, and some twenty times a second between. What it throws stops nothing. */
 export type OnProgress = (progress: Progress) => void;
 
 /** One expert as its catalogue describes it. */
 export interface Expert {
+  /** Its id in its catalogue; `<catalog>/<id>` where an expert of another catalogue has the same. */
   id: string;
+  /** The name of its catalogue. `<catalog>/<id>` is understood wherever an id is. */
+  catalog: string;
+  /** For people. Text, never markup, like all that a catalogue says. */
   title: string;
+  /** For people, in a sentence or two. */
   description: string;
+  /** As SPDX writes it: `CC-BY-4.0`. */
   licence: string;
+  /** Words to find it by. */
   tags: string[];
+  /** Where it comes from: a URL or words. */
   source: string;
+  /** Figures of its maker's choosing. */
   evaluation: Record<string, unknown>;
   /** The size of all its LoRA weights. They are fetched page by page, only when the router asks for them. */
   bytes: number;
+  /** In how many pieces it is fetched: one for each block that it adapts. */
   pages: number;
 }
 
 /** What is known of the loaded base model. */
 export interface Base {
+  /** As its file says, or the file's own name. */
   name: string;
+  /** The same for a model and all that were quantised from it; a catalogue names the one that it belongs to. */
   fingerprint: string;
+  /** Token ids are below this. */
   vocabSize: number;
   encoderBlocks: number;
   decoderBlocks: number;
+  /** Without one it takes and gives token ids, not text. */
   hasTokenizer: boolean;
 }
 
@@ -118,6 +148,7 @@ export type DeviceName = "auto" | "webgpu" | "cpu" | "webgpu+cpu";
 
 /** Where a model computes. */
 export interface LoadedDevice {
+  /** Never `auto`. */
   name: "webgpu" | "cpu" | "webgpu+cpu";
   /** Why there, for people: `asked for`, what a trial took, or what is wrong with the GPU. */
   reason: string;
@@ -133,21 +164,88 @@ export interface Budget {
   experts?: number;
 }
 
+/** How patiently the network is used. */
+export interface NetworkOptions {
+  /**
+   * Attempts in a row that may fail, default 4. Tried again are broken connections, stalls, short answers and the statuses
+   * 408, 425, 429 and 5xx, from where the last attempt ended; wrong bytes are once.
+   */
+  attempts?: number;
+  /** Before the second attempt, give or take a quarter; doubled before each later one. Default 300. */
+  backoffMilliseconds?: number;
+  /** A connection that brings less than 16 KiB in so long counts as broken. Default 30 000. */
+  stallMilliseconds?: number;
+  /** The longest `Retry-After` that is waited for; who asks for more makes the call fail. Default 30 000. */
+  longestWaitMilliseconds?: number;
+}
+
+/** What is kept between visits. */
+export interface CacheOptions {
+  /** Default 1 GiB. What was of use longest ago makes room. The browser's own quota may be smaller. */
+  budgetBytes?: number;
+  /** Node only: a folder. Default `$XDG_CACHE_HOME/gander-models`, without it `%LOCALAPPDATA%` or `~/.cache`. */
+  folder?: string;
+}
+
+/** What is kept, by all models that share the cache: in a browser those of one origin. */
+export interface CacheUsage {
+  /** `memory`: there is no storage, so what is kept goes with the model. `problem` says why. */
+  kind: "browser" | "disk" | "memory";
+  bytes: number;
+  entries: number;
+  budgetBytes: number;
+  /** What the browser allows the page's origin, for all its storage; null where it does not say. */
+  quotaBytes: number | null;
+  /** What last went wrong: then something was not kept, and is fetched again. */
+  problem: string | null;
+}
+
+/** What a prefetch was of, and what of it had to be fetched. */
+export interface Prefetched {
+  pages: number;
+  bytes: number;
+  pagesFetched: number;
+  bytesFetched: number;
+}
+
+export interface PrefetchOptions {
+  /** Phase `pages`. */
+  onProgress?: OnProgress;
+  /** Stops it; what came is kept. */
+  signal?: AbortSignal;
+}
+
+/** What to load, and how. */
 export interface LoadOptions {
   /** URL of a GGUF file, or of a Hugging Face folder (anything that does not end in `.gguf`); or the GGUF itself. */
   base: string | URL | Blob | ArrayBuffer;
-  /** URL of a `catalog.json`. Without it the base answers alone. */
-  experts?: string | URL;
+  /**
+   * URL of a `catalog.json`, or of several for the same base: the first one's defaults count, and an id that two of them
+   * have is written `<catalog>/<id>`. Without any the base answers alone.
+   */
+  experts?: string | URL | readonly (string | URL)[];
   /** Default `auto`. */
   device?: DeviceName;
+  /** Told of all that is downloaded before the first answer. */
   onProgress?: OnProgress;
   /** For all answers of this model together. What goes beyond it is done without, as with `onMiss: "skip"`. */
   budget?: Budget;
-  /** Stops the loading. */
+  /** Stops the loading, and frees what came. */
   signal?: AbortSignal;
-  /** Runs in the caller's own thread instead of a worker. Where there are no workers (Node) this is always so. */
+  /**
+   * Runs in the caller's own thread instead of a worker. Default false; true where there are no workers (Node). In a page
+   * it stands still for each token.
+   */
   inline?: boolean;
-  /** Where `gander_bg.wasm` is, if the bundler cannot find it by itself. */
+  /** What is kept between visits, and how much of it; false keeps pages in memory alone. Default: up to 1 GiB. */
+  cache?: CacheOptions | false;
+  network?: NetworkOptions;
+  /**
+   * SHA-256 of files, in hexadecimal, by the URL that you give for them: `{ "model.gguf": "9f86d0…" }`. Such a file is
+   * checked, and fetched once and for all; others are compared with the server's version each time.
+   */
+  integrity?: Record<string, string>;
+  /** Where `gander_bg.wasm` is. Default: beside the package's modules, or where the bundler put it. */
   wasmUrl?: string | URL;
 }
 
@@ -170,15 +268,17 @@ export type ScoreOptions = Pick<
   | "onProgress"
 >;
 
+/** How to answer. */
 export interface GenerateOptions {
+  /** The answer ends after so many tokens, 1 to 16,384. Default 64. */
   maxNewTokens?: number;
   /** How many experts serve a token in one layer. Default: what the catalogue says, usually 2. */
   topK?: number;
-  /** `none` leaves all experts out. */
+  /** How experts are chosen. `none` leaves them all out. Default `phatgoose`. */
   strategy?: "phatgoose" | "none";
-  /** Only these experts. */
+  /** Only these experts, by id. Default, and for an empty list: all. */
   include?: string[];
-  /** Not these experts. */
+  /** Not these experts, by id. Default: none. */
   exclude?: string[];
   /**
    * Added to the scores of experts, by id: above 0 one is chosen more often, below 0 less. Scores are rarely beyond ±20.
@@ -203,20 +303,21 @@ export interface GenerateOptions {
   onMiss?: "wait" | "skip";
   /** For this answer. What goes beyond it is done without: the expert adds nothing there. */
   budget?: Budget;
-  /** 0, the default, always takes the likeliest token. */
+  /** From 0. 0, the default, always takes the likeliest token; 1 draws as the model says; more draws more freely. */
   temperature?: number;
-  /** Draw from so many of the likeliest tokens only. */
+  /** Draw from so many of the likeliest tokens only. Default 0: from all. */
   samplingTopK?: number;
-  /** Draw from the likeliest tokens that together have this probability. */
+  /** Above 0, up to 1. Draw from the likeliest tokens that together have this probability. Default 1: from all. */
   topP?: number;
+  /** Above 0. Tokens that were written already become less likely above 1, likelier below. Default 1. */
   repetitionPenalty?: number;
-  /** The same seed makes the same draws. */
+  /** A whole number from 0. The same seed makes the same draws on the same device. Default 0. */
   seed?: number;
-  /** End the text before any of these. */
+  /** End the text before any of these. Default: none. */
   stop?: string[];
-  /** Report which experts served each token. */
+  /** Report which experts served each token. Default false. */
   trace?: boolean;
-  /** Stops the generation within one step. The model stays usable. */
+  /** Stops within one step (on a GPU, eight), or while waiting for its turn. The model stays usable. */
   signal?: AbortSignal;
   /** Told of expert pages on their way, phase `pages`. */
   onProgress?: OnProgress;

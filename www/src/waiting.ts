@@ -63,6 +63,19 @@ export async function allOrFirstFailure<T extends readonly unknown[]>(
   return results as { -readonly [Index in keyof T]: Awaited<T[Index]> };
 }
 
+/** Waits, and ends early if the signal fires. The caller looks at the signal. */
+export function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = () => {
+      clearTimeout(timer);
+      forget?.();
+      resolve();
+    };
+    const timer = setTimeout(finish, milliseconds);
+    const forget = signal && onAbort(signal, finish);
+  });
+}
+
 /**
  * Lets waiting messages and timers run. A resolved promise would not, and setTimeout waits 4 ms in browsers once
  * nested, which is a token's time.

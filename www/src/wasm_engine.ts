@@ -1,14 +1,13 @@
 // Starts the WebAssembly module, in a browser or in Node.
 
 import init, { Engine } from "#engine";
-import type { Engine as EngineContract, EngineModule, ScoreStep, Step } from "./engine.ts";
+import type { CatalogFiles, Engine as EngineContract, EngineModule, ScoreStep, Step } from "./engine.ts";
 import { GanderError } from "./errors.ts";
 import type { DeviceName, Expert } from "./types.ts";
 
 /** Fetches and compiles the module. Later calls get the one that is there. */
-export async function startEngineModule(wasmUrl: string | undefined): Promise<EngineModule> {
-  // Bundlers find the file by exactly this form: a literal name and import.meta.url in one call.
-  const url = wasmUrl === undefined ? new URL("gander_bg.wasm", import.meta.url) : new URL(wasmUrl);
+export async function startEngineModule(wasmUrl: string): Promise<EngineModule> {
+  const url = new URL(wasmUrl);
   try {
     await init({ module_or_path: url.protocol === "file:" ? await readLocalFile(url) : url });
   } catch (error) {
@@ -16,7 +15,8 @@ export async function startEngineModule(wasmUrl: string | undefined): Promise<En
       "worker",
       url.href,
       `the WebAssembly module did not start (${error})`,
-      "gander_bg.wasm of the same release; pass wasmUrl if your bundler puts it elsewhere",
+      "gander_bg.wasm of this release there (else pass wasmUrl), and a policy of the page that lets it run: CSP connect-src, " +
+        "and script-src 'wasm-unsafe-eval'",
       { cause: error },
     );
   }
@@ -42,8 +42,8 @@ class WasmEngine extends Engine implements EngineContract {
     return unlessPanicked(super.loadHuggingFace(name, files));
   }
 
-  override addCatalog(catalogName: string, catalogJson: Uint8Array, gates: Uint8Array): Promise<Expert[]> {
-    return unlessPanicked(super.addCatalog(catalogName, catalogJson, gates));
+  override addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]> {
+    return unlessPanicked(super.addCatalogs(catalogs));
   }
 
   /** A CPU answers at once, and what traps there is thrown here. */
@@ -72,9 +72,8 @@ function failAll(message: string): void {
   waiting.clear();
 }
 
-/** Node's fetch knows no file: URLs. The name is a variable so that bundlers for browsers do not look for the module. */
+/** Node's fetch knows no file: URLs. An import of Node's module, in whatever form, makes bundlers for browsers complain. */
 async function readLocalFile(url: URL): Promise<Uint8Array<ArrayBuffer>> {
-  const fileSystem = "node:fs/promises";
-  const { readFile } = (await import(/* @vite-ignore */ fileSystem)) as typeof import("node:fs/promises");
+  const { readFile } = process.getBuiltinModule("node:fs/promises");
   return new Uint8Array(await readFile(url));
 }

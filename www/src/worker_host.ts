@@ -2,6 +2,8 @@
 
 import { aborted, fromPlainError, GanderError } from "./errors.ts";
 import type {
+  CacheAnswers,
+  CacheRequest,
   GenerateEvents,
   GenerateRequest,
   Host,
@@ -12,7 +14,9 @@ import type {
 } from "./host.ts";
 import type { Reply, Request } from "./protocol.ts";
 import type { Answer, OnProgress, Scores } from "./types.ts";
-import { onAbort } from "./waiting.ts";
+import { onAbort, pause } from "./waiting.ts";
+
+const MOST_MILLISECONDS_TO_DISPOSE = 1000;
 
 /** What is used of a Worker. */
 export interface WorkerLike {
@@ -28,31 +32,26 @@ interface Pending<T> {
 }
 
 /** Each kind of request has its own kind of answer, which the worker sees to. */
-type Run = Pending<never> & RunEvents & Partial<GenerateEvents>;
+type Asked = Pending<never> & RunEvents & Partial<GenerateEvents>;
 
 export class WorkerHost implements Host {
   readonly #worker: WorkerLike;
   /** What was asked and is not answered yet, by its number. */
-  readonly #runs = new Map<number, Run>();
+  readonly #asked = new Map<number, Asked>();
   #loading: (Pending<Loaded> & { onProgress: OnProgress }) | undefined;
   #nextId = 1;
   /** Set once the worker is gone: why. */
   #ended: GanderError | undefined;
+  #onDisposed: () => void = () => {};
 
-  constructor(worker: WorkerLike) {
+  /** @param url of the worker's script, for messages */
+  constructor(worker: WorkerLike, url: string) {
     this.#worker = worker;
     worker.onmessage = ({ data }) => this.#receive(data);
     worker.onerror = (event) => {
       event.preventDefault?.();
-      const problem = event.message || "its script could not be loaded";
-      this.#end(
-        new GanderError(
-          "worker",
-          event.filename || "worker.js",
-          problem,
-          "worker.js of the same release, with the type of a script and a policy (CSP worker-src) that allows it",
-        ),
-      );
+      const problem = event.message || "it could not be loaded";
+      this.#end(new GanderError("worker", event.filename || url, problem, expectedWorker(url)));
     };
   }
 
@@ -73,6 +72,16 @@ export class WorkerHost implements Host {
     return this.#ask((id) => ({ kind: "score", id, request }), events, signal);
   }
 
+  cache<Ask extends keyof CacheAnswers>(
+    request: CacheRequest<Ask>,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<CacheAnswers[Ask]> {
+    const events = { onProgress, onDevice: () => {} };
+    return this.#ask((id) => ({ kind: "cache", id, request }), events, signal);
+  }
+
+  /** Posts a request under a number of its own and waits for what comes under that number. */
   #ask<T>(
     messageOf: (id: number) => Request,
     events: RunEvents & Partial<GenerateEvents>,
@@ -84,7 +93,7 @@ export class WorkerHost implements Host {
         return;
       }
       const id = this.#nextId++;
-      const stop = () => this.#runs.has(id) && this.#worker.postMessage({ kind: "abort", id });
+      const stop = () => this.#asked.has(id) && this.#worker.postMessage({ kind: "abort", id });
       onAbort(signal, stop);
       try {
         this.#worker.postMessage(messageOf(id));
@@ -93,12 +102,22 @@ export class WorkerHost implements Host {
         reject(new GanderError("invalid-option", "options", problem, "plain data", { cause }));
         return;
       }
-      this.#runs.set(id, { ...events, resolve, reject });
+      this.#asked.set(id, { ...events, resolve, reject });
     });
   }
 
-  dispose(): void {
-    this.#end(new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded"));
+  async dispose(): Promise<void> {
+    if (this.#ended) return;
+    this.#fail(new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded"));
+    // A moment for what is being written to the cache, however busy the engine is.
+    const disposed = new Promise<void>((resolve) => {
+      this.#onDisposed = resolve;
+    });
+    const waiting = new AbortController();
+    this.#worker.postMessage({ kind: "dispose" });
+    await Promise.race([disposed, pause(MOST_MILLISECONDS_TO_DISPOSE, waiting.signal)]);
+    waiting.abort();
+    this.#worker.terminate();
   }
 
   #receive(reply: Reply): void {
@@ -107,18 +126,21 @@ export class WorkerHost implements Host {
         this.#loading?.resolve(reply.loaded);
         this.#loading = undefined;
         break;
+      case "disposed":
+        this.#onDisposed();
+        break;
       case "load-failed":
         this.#end(fromPlainError(reply.error));
         break;
       case "progress":
         if (reply.id === undefined) this.#loading?.onProgress(reply.progress);
-        else this.#runs.get(reply.id)?.onProgress(reply.progress);
+        else this.#asked.get(reply.id)?.onProgress(reply.progress);
         break;
       case "piece":
-        this.#runs.get(reply.id)?.onPiece?.(reply.piece);
+        this.#passOn(reply);
         break;
       case "device":
-        this.#runs.get(reply.id)?.onDevice(reply.device);
+        this.#asked.get(reply.id)?.onDevice(reply.device);
         break;
       case "answer":
         this.#take(reply.id)?.resolve(reply.answer as never);
@@ -129,20 +151,35 @@ export class WorkerHost implements Host {
     }
   }
 
-  #take(id: number): Run | undefined {
-    const run = this.#runs.get(id);
-    this.#runs.delete(id);
-    return run;
+  async #passOn({ id, piece }: Extract<Reply, { kind: "piece" }>): Promise<void> {
+    await this.#asked.get(id)?.onPiece?.(piece);
+    if (this.#asked.has(id)) this.#worker.postMessage({ kind: "read", id });
+  }
+
+  #take(id: number): Asked | undefined {
+    const asked = this.#asked.get(id);
+    this.#asked.delete(id);
+    return asked;
   }
 
   /** Ends the worker; everything that still waits for it fails with the reason. */
   #end(reason: GanderError): void {
     if (this.#ended) return;
-    this.#ended = reason;
     this.#worker.terminate();
+    this.#fail(reason);
+  }
+
+  #fail(reason: GanderError): void {
+    this.#ended = reason;
     this.#loading?.reject(reason);
     this.#loading = undefined;
-    for (const run of this.#runs.values()) run.reject(reason);
-    this.#runs.clear();
+    for (const asked of this.#asked.values()) asked.reject(reason);
+    this.#asked.clear();
   }
+}
+
+function expectedWorker(url: string): string {
+  // Before its version 8, Vite's development server moves the package's modules and not what they refer to.
+  if (url.includes("/.vite/deps/")) return 'optimizeDeps: { exclude: ["gander"] } in vite.config.js';
+  return "worker.js of this release there, sent as JavaScript, and a policy of the page (CSP worker-src) that allows it";
 }

@@ -3,6 +3,7 @@
 import { toPlainError } from "./errors.ts";
 import type { GenerateEvents, Host } from "./host.ts";
 import type { Reply, Request } from "./protocol.ts";
+import type { OnProgress } from "./types.ts";
 
 /** A worker's own scope, or one end of a MessageChannel. */
 export interface Port<Out, In> {
@@ -11,12 +12,11 @@ export interface Port<Out, In> {
 }
 
 export function serveHost(port: Port<Reply, Request>, host: Host): void {
-  const running = new Map<number, AbortController>();
+  const running = new Map<number, { stop: AbortController; unread: (() => void)[] }>();
 
   async function load(message: Extract<Request, { kind: "load" }>): Promise<void> {
     try {
-      const onProgress = (progress: Extract<Reply, { kind: "progress" }>["progress"]) =>
-        port.postMessage({ kind: "progress", progress });
+      const onProgress: OnProgress = (progress) => port.postMessage({ kind: "progress", progress });
       const loaded = await host.load(message.request, onProgress, new AbortController().signal);
       port.postMessage({ kind: "loaded", loaded });
     } catch (error) {
@@ -24,21 +24,22 @@ export function serveHost(port: Port<Reply, Request>, host: Host): void {
     }
   }
 
-  async function run(message: Extract<Request, { kind: "generate" | "score" }>): Promise<void> {
+  /** Answers one request, under its number, in any case. */
+  async function answer(message: Extract<Request, { request: unknown; id: number }>): Promise<void> {
     const { id } = message;
     const stop = new AbortController();
-    running.set(id, stop);
+    const unread: (() => void)[] = [];
+    running.set(id, { stop, unread });
     const events: GenerateEvents = {
-      onPiece: (piece) => port.postMessage({ kind: "piece", id, piece }),
+      onPiece: (piece) => {
+        port.postMessage({ kind: "piece", id, piece });
+        return new Promise<void>((wasRead) => unread.push(wasRead));
+      },
       onProgress: (progress) => port.postMessage({ kind: "progress", id, progress }),
       onDevice: (device) => port.postMessage({ kind: "device", id, device }),
     };
     try {
-      const answer =
-        message.kind === "generate"
-          ? await host.generate(message.request, events, stop.signal)
-          : await host.score(message.request, events, stop.signal);
-      port.postMessage({ kind: "answer", id, answer });
+      port.postMessage({ kind: "answer", id, answer: await ask(host, message, events, stop.signal) });
     } catch (error) {
       port.postMessage({ kind: "failed", id, error: toPlainError(error) });
     } finally {
@@ -53,11 +54,34 @@ export function serveHost(port: Port<Reply, Request>, host: Host): void {
         break;
       case "generate":
       case "score":
-        run(message);
+      case "cache":
+        answer(message);
+        break;
+      case "read":
+        running.get(message.id)?.unread.shift()?.();
         break;
       case "abort":
-        running.get(message.id)?.abort();
+        running.get(message.id)?.stop.abort();
+        break;
+      case "dispose":
+        host.dispose().finally(() => port.postMessage({ kind: "disposed" }));
         break;
     }
   };
+}
+
+function ask(
+  host: Host,
+  message: Extract<Request, { request: unknown; id: number }>,
+  events: GenerateEvents,
+  signal: AbortSignal,
+): Promise<Extract<Reply, { kind: "answer" }>["answer"]> {
+  switch (message.kind) {
+    case "generate":
+      return host.generate(message.request, events, signal);
+    case "score":
+      return host.score(message.request, events, signal);
+    case "cache":
+      return host.cache(message.request, events.onProgress, signal);
+  }
 }

@@ -11,7 +11,7 @@ use crate::formats::json::{JsonObject, shown};
 pub const FILE: &str = "adapter_config.json";
 
 /// Ranks above this are mistakes: PEFT's default is 8, and T5-small's layers have 512 columns.
-const LARGEST_RANK: u64 = 4096;
+pub const LARGEST_RANK: u64 = 4096;
 
 /// What PEFT takes where the file is silent.
 mod defaults {

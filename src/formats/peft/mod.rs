@@ -12,6 +12,7 @@ mod pattern;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+pub use config::LARGEST_RANK;
 use config::LoraConfig;
 
 use super::encoding::Encoding;

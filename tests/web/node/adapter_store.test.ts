@@ -1,17 +1,22 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { AdapterStore, type PageSource } from "../../../www/src/adapter_store.ts";
+import { PageCache } from "../../../www/src/page_cache.ts";
+import { MemoryShelf } from "../../../www/src/shelf.ts";
 import { defaultNetwork } from "../../../www/src/transfer.ts";
 import { FaultServer } from "../fault_server.ts";
 import { filled, sha256 } from "../test_ocean.ts";
 
 const file = filled(4096, 3);
 let server: FaultServer;
+let cache: PageCache;
 let store: AdapterStore;
 
 beforeEach(async () => {
   server = await new FaultServer({ file }).start();
-  store = new AdapterStore({ ...defaultNetwork(), backoffMilliseconds: 1, stallMilliseconds: 1000 });
+  cache = new PageCache(new MemoryShelf(), 2 ** 20);
+  const network = { ...defaultNetwork(), attempts: 3, backoffMilliseconds: 1, stallMilliseconds: 1000 };
+  store = new AdapterStore(network, cache);
 });
 afterEach(() => server.stop());
 
@@ -20,19 +25,35 @@ function source(offset: number, bytes = 64): PageSource {
 }
 
 test("a page has the bytes that its hash promises", async () => {
-  assert.deepEqual(await store.page(source(128)), file.subarray(128, 192));
+  const { bytes, isFromCache } = await store.page(source(128));
+  assert.deepEqual(bytes, file.subarray(128, 192));
+  assert.equal(isFromCache, false);
+});
+
+test("a page that was there once comes from the cache", async () => {
+  await store.page(source(128));
+  await cache.settled();
+  assert.deepEqual(await store.page(source(128)), { bytes: file.slice(128, 192), isFromCache: true });
+  assert.equal(server.requests.length, 1);
 });
 
 test("callers who want the same page share one request", async () => {
   const pages = await Promise.all([1, 2, 3].map(() => store.page(source(0))));
   assert.equal(server.requests.length, 1);
-  assert.ok(pages.every((page) => page.length === 64));
+  assert.ok(pages.every(({ bytes }) => bytes.length === 64));
 });
 
-test("an altered page is refused, and a later call tries again", async () => {
-  server.fail("file", "altered", 1);
+test("an altered page is asked for twice, then refused, and a later call tries again", async () => {
+  server.fail("file", "altered");
   await assert.rejects(store.page(source(0)), { code: "page-mismatch", place: /64 bytes from 0/ });
-  assert.equal((await store.page(source(0))).length, 64);
+  assert.equal(server.requests.length, 2);
+  server.mend();
+  assert.equal((await store.page(source(0))).bytes.length, 64);
+});
+
+test("a page of an unreasonable size is refused before anything is allocated or fetched", async () => {
+  await assert.rejects(store.page({ ...source(0), bytes: 2 ** 40 }), { code: "invalid-file" });
+  assert.equal(server.requests.length, 0);
 });
 
 test("a caller who leaves does not take the page from another", async () => {
@@ -42,7 +63,7 @@ test("a caller who leaves does not take the page from another", async () => {
   const staying = store.page(source(0));
   stop.abort();
   await assert.rejects(leaving, { code: "aborted" });
-  assert.equal((await staying).length, 64);
+  assert.equal((await staying).bytes.length, 64);
 });
 
 test("after the last caller has left, a new one gets a new request", async () => {
@@ -52,7 +73,7 @@ test("after the last caller has left, a new one gets a new request", async () =>
   while (server.requests.length === 0) await new Promise((wake) => setTimeout(wake, 1));
   stop.abort();
   await assert.rejects(leaving, { code: "aborted" });
-  assert.equal((await store.page(source(0))).length, 64);
+  assert.equal((await store.page(source(0))).bytes.length, 64);
   assert.equal(server.requests.length, 2);
 });
 
@@ -73,5 +94,5 @@ test("places are free again after failures and aborts", async () => {
   const stopped = Array.from({ length: 20 }, (_, index) => store.page(source(index * 64), stop.signal));
   stop.abort();
   await Promise.allSettled(stopped);
-  assert.equal((await store.page(source(0))).length, 64);
+  assert.equal((await store.page(source(0))).bytes.length, 64);
 });

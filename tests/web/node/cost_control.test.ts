@@ -29,7 +29,13 @@ afterEach(() => server.stop());
 async function load(budget?: Budget) {
   const base = { url: `${server.url}base.gguf` };
   await host.load(
-    { base, catalogUrl: `${server.url}catalog.json`, device: "cpu", ...(budget ? { budget } : {}) },
+    {
+      base,
+      catalogUrls: [`${server.url}catalog.json`],
+      device: "cpu",
+      wasmUrl: "",
+      ...(budget ? { budget } : {}),
+    },
     () => {},
     never,
   );

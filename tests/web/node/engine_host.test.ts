@@ -34,8 +34,9 @@ function load(
 ) {
   const request = {
     base: { url: server.url + base },
-    catalogUrl: `${server.url}catalog.json`,
+    catalogUrls: [`${server.url}catalog.json`],
     device,
+    wasmUrl: "",
   };
   return host.load(request, onProgress, signal);
 }
@@ -105,9 +106,14 @@ describe("loading", () => {
   });
 
   test("passes the engine's own errors on", async () => {
-    server.files["base.gguf"] = new TextEncoder().encode("<!doctype html>");
+    server.files["base.gguf"] = new TextEncoder().encode("GGUFxx");
     await assert.rejects(load(), { code: "invalid-file", place: "base.gguf" });
     assert.ok(engine.freed);
+  });
+
+  test("reads no more than the beginning of a file that is no GGUF", async () => {
+    server.files["base.gguf"] = new TextEncoder().encode("<!doctype html>");
+    await assert.rejects(load(), { code: "invalid-file", problem: 'it begins with "<!do"' });
   });
 
   test("does not read on where the gates are longer than the catalogue says", async () => {
@@ -164,11 +170,16 @@ describe("generating", () => {
 
   test("fetches the pages it lacks once, and none the second time", async () => {
     const first = await generate("abc");
-    assert.equal(first.stats.pagesFetched, 4);
-    assert.equal(first.stats.bytesFetched, 256);
+    const { pagesWanted, bytesWanted, pagesFetched, bytesFetched, pagesFromCache } = first.stats;
+    assert.deepEqual(
+      { pagesWanted, bytesWanted, pagesFetched, bytesFetched, pagesFromCache },
+      { pagesWanted: 4, bytesWanted: 256, pagesFetched: 4, bytesFetched: 256, pagesFromCache: 0 },
+    );
+    assert.ok(first.stats.waitMilliseconds > 0 && first.stats.waitMilliseconds < first.stats.milliseconds);
     assert.equal(server.requests.length, 4);
     const second = await generate("abc");
-    assert.equal(second.stats.pagesFetched, 0);
+    assert.deepEqual([second.stats.pagesWanted, second.stats.pagesFetched], [4, 0]);
+    assert.equal(second.stats.waitMilliseconds, 0);
     assert.equal(server.requests.length, 4);
   });
 
@@ -254,7 +265,7 @@ describe("generating", () => {
     const requests = server.requests.length;
     await assert.rejects(generate("unplug"), { code: "device-lost" });
     assert.deepEqual(devices, [{ name: "webgpu+cpu", reason: "reopened", adapter: null }]);
-    assert.equal((await generate("abc")).stats.pagesFetched, 4);
+    assert.equal((await generate("abc")).stats.pagesFromCache, 4);
     assert.equal(server.requests.length, requests);
   });
 

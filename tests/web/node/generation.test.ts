@@ -30,9 +30,78 @@ test("it can be looped over and awaited, in any order and more than once", async
   assert.equal(await generation, answer);
 });
 
+test("it has all that a promise has", async () => {
+  const ends: string[] = [];
+  const failing = new Generation(
+    () => Promise.reject(new GanderError("network", "x", "gone", "there")),
+    undefined,
+  );
+  assert.equal(await failing.catch((error) => error.code), "network");
+  assert.equal(await new Generation(spell, undefined).finally(() => ends.push("end")), answer);
+  await assert.rejects(
+    failing.finally(() => ends.push("end")),
+    { code: "network" },
+  );
+  assert.deepEqual(ends, ["end", "end"]);
+});
+
 test("two loops at once both get every piece", async () => {
   const generation = new Generation(spell, undefined);
   assert.deepEqual(await Promise.all([textOf(generation), textOf(generation)]), ["abc", "abc"]);
+});
+
+/** Hands out ten pieces at once and notes which were read. */
+function tenPieces() {
+  const read: number[] = [];
+  let finish: () => void = () => {};
+  const generation = new Generation(async (onPiece) => {
+    await pause();
+    for (let index = 0; index < 10; index++) {
+      Promise.resolve(onPiece({ text: `${index}`, tokenId: 0 })).then(() => read.push(index));
+    }
+    await new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    return answer;
+  }, undefined);
+  return { generation, read, finish: () => finish() };
+}
+
+test("the pieces that a loop has not taken yet are not read", async () => {
+  const { generation, read, finish } = tenPieces();
+  const loop = generation[Symbol.asyncIterator]();
+  const first = await loop.next();
+  await loop.next();
+  await pause();
+  assert.equal(first.value?.text, "0");
+  assert.deepEqual(read, [0, 1]);
+  finish();
+});
+
+test("the loop that has read most counts, and a piece is read once", async () => {
+  const { generation, read, finish } = tenPieces();
+  const [fast, slow] = [generation[Symbol.asyncIterator](), generation[Symbol.asyncIterator]()];
+  for (let index = 0; index < 3; index++) await fast.next();
+  await slow.next();
+  await pause();
+  assert.deepEqual(read, [0, 1, 2]);
+  finish();
+});
+
+test("where nobody loops, or somebody awaits the whole, every piece counts as read", async () => {
+  const unlooped = tenPieces();
+  await pause();
+  await pause();
+  assert.equal(unlooped.read.length, 10);
+  unlooped.finish();
+
+  const { generation, read, finish } = tenPieces();
+  await generation[Symbol.asyncIterator]().next();
+  const whole = generation.then((all) => all);
+  await pause();
+  assert.equal(read.length, 10);
+  finish();
+  assert.equal(await whole, answer);
 });
 
 test("leaving a loop early stops the generation", async () => {

@@ -19,7 +19,11 @@ beforeEach(async () => {
   });
   host = new EngineHost(startEngineModule, { ...defaultNetwork(), backoffMilliseconds: 1 });
   const base = { url: `${server.url}base.gguf` };
-  await host.load({ base, catalogUrl: `${server.url}catalog.json`, device: "cpu" }, () => {}, never());
+  await host.load(
+    { base, catalogUrls: [`${server.url}catalog.json`], device: "cpu", wasmUrl: "" },
+    () => {},
+    never(),
+  );
 });
 afterEach(() => server.stop());
 

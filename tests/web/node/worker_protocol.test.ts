@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { EngineHost } from "../../../www/src/engine_host.ts";
 import { GanderError } from "../../../www/src/errors.ts";
+import { Generation } from "../../../www/src/generation.ts";
 import type { Reply, Request } from "../../../www/src/protocol.ts";
+import { RUN_AHEAD_PIECES } from "../../../www/src/run_ahead.ts";
 import type { Piece } from "../../../www/src/types.ts";
 import { WorkerHost, type WorkerLike } from "../../../www/src/worker_host.ts";
 import { type Port, serveHost } from "../../../www/src/worker_port.ts";
@@ -27,7 +29,7 @@ beforeEach(async () => {
   ends = [port1, port2];
   worker = Object.assign(port1 as unknown as WorkerLike, { terminate: () => port1.close(), onerror: null });
   serveHost(port2 as unknown as Port<Reply, Request>, new EngineHost(startScriptedEngine));
-  host = new WorkerHost(worker);
+  host = new WorkerHost(worker, "https://site.example/worker.js");
 });
 afterEach(async () => {
   for (const end of ends) end.close();
@@ -36,7 +38,7 @@ afterEach(async () => {
 
 function load(signal = never()) {
   const base = { url: `${server.url}base.gguf` };
-  const request = { base, catalogUrl: `${server.url}catalog.json`, device: "cpu" as const };
+  const request = { base, catalogUrls: [`${server.url}catalog.json`], device: "cpu" as const, wasmUrl: "" };
   return host.load(request, () => {}, signal);
 }
 
@@ -87,6 +89,79 @@ test("an abort reaches the worker between two steps, and the model stays usable"
   await assert.rejects(running, { code: "aborted" });
   assert.ok(pieces < 5000);
   assert.equal((await generate("next")).text, "NEXT");
+});
+
+/** An answer of many pieces as users get it. */
+function longAnswer() {
+  const arrived: string[] = [];
+  const generation = new Generation(
+    (onPiece, stop) =>
+      host.generate(
+        { input: "x".repeat(2000), options: { maxNewTokens: 2000 } },
+        {
+          onPiece: (piece) => {
+            arrived.push(piece.text);
+            return onPiece(piece);
+          },
+          onProgress() {},
+          onDevice() {},
+        },
+        stop,
+      ),
+    undefined,
+  );
+  return { generation, arrived };
+}
+
+test("a reader that reads slowly holds the engine back, and gets every piece", async () => {
+  await load();
+  const { generation, arrived } = longAnswer();
+  let read = 0;
+  for await (const _ of generation) {
+    read++;
+    if (read % 500 !== 1) continue;
+    for (let before = 0; arrived.length > before; ) {
+      before = arrived.length;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assert.ok(
+      Math.abs(arrived.length - read - RUN_AHEAD_PIECES) <= 1,
+      `${arrived.length} came, ${read} read`,
+    );
+  }
+  assert.equal(read, 2000);
+  assert.equal((await generation).text?.length, 2000);
+});
+
+test("a reader that waits for another answer does not wait for itself", async () => {
+  await load();
+  const { generation } = longAnswer();
+  let read = 0;
+  for await (const _ of generation) {
+    read++;
+    if (read === 1) assert.equal((await generate("inner")).text, "INNER");
+  }
+  assert.equal(read, 2000);
+});
+
+test("an engine that is held back hears an abort", async () => {
+  await load();
+  const { generation, arrived } = longAnswer();
+  const loop = generation[Symbol.asyncIterator]();
+  await loop.next();
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  await loop.return();
+  await assert.rejects(async () => await generation, { code: "aborted" });
+  assert.ok(arrived.length < 2 * RUN_AHEAD_PIECES);
+  assert.equal((await generate("next")).text, "NEXT");
+});
+
+test("calls are answered in the order of asking, whatever their length", async () => {
+  await load();
+  const ended: string[] = [];
+  const ask = (text: string) => generate(text).then((answer) => ended.push(answer.text ?? ""));
+  await Promise.all([ask("the longest of all"), ask("b"), ask("short")]);
+  assert.deepEqual(ended, ["THE LONGEST OF ALL", "B", "SHORT"]);
 });
 
 test("an abort while loading ends the worker", async () => {

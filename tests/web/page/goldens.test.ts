@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import type { Answer, Gander, GanderError, GenerateOptions, Progress } from "gander";
@@ -41,8 +41,15 @@ before(async () => {
   cpSync(`${golden}/base`, join(folder, "base"), { recursive: true });
   writeFileSync(join(folder, "index.html"), "<!doctype html><title>goldens</title>");
   const experts = expected.experts.map((name) => join(golden, name));
-  const build = ["run", "--quiet", "--locked", "--", "catalog", "build", "--base", `${golden}/base`];
-  execFileSync("cargo", [...build, "-o", join(folder, "ocean"), ...experts], { stdio: "inherit" });
+  const command = ["run", "--quiet", "--locked", "--", "catalog", "build", "--base", `${golden}/base`];
+  const build = (name: string, folders: string[]) => {
+    const parameters = [...command, "--name", name, "-o", join(folder, name), ...folders];
+    execFileSync("cargo", parameters, { stdio: "inherit" });
+  };
+  build("ocean", experts);
+  build("first", experts.slice(0, 2));
+  build("others", experts.slice(2));
+  build("again", experts.slice(0, 1));
   const { serve } = await import(pathToFileURL(join(process.cwd(), "scripts/serve/server.mjs")).href);
   server = await serve({ folder, port: 0 });
 });
@@ -167,17 +174,41 @@ for (const device of ["cpu", "webgpu", "webgpu+cpu"] as const)
   });
 
 describe("in Node, without a worker", () => {
-  test("the answer and the choices are the reference's", async () => {
+  async function load(...catalogs: string[]): Promise<Gander> {
     const library = pathToFileURL(join(process.cwd(), "www/dist/index.js")).href;
     const gander = (await import(library)) as { Gander: typeof Gander };
-    const model = await gander.Gander.load({
-      base: `${server.url}base/`,
-      experts: `${server.url}ocean/catalog.json`,
+    const experts = catalogs.map((name) => `${server.url}${name}/catalog.json`);
+    return gander.Gander.load({ base: `${server.url}base/`, experts });
+  }
+
+  for (const catalogs of [["ocean"], ["first", "others"]]) {
+    test(`the answer and the choices are the reference's, with ${catalogs.length} catalogues`, async () => {
+      const model = await load(...catalogs);
+      for (const run of expected.runs) {
+        const options = { topK: run.top_k, maxNewTokens: expected.max_new_tokens, trace: true };
+        check(await model.generate(expected.input_ids, options), run);
+      }
+      await model.dispose();
     });
-    for (const run of expected.runs) {
-      const options = { topK: run.top_k, maxNewTokens: expected.max_new_tokens, trace: true };
-      check(await model.generate(expected.input_ids, options), run);
+  }
+
+  test("an id that two catalogues have is written in full, and short it is refused", async () => {
+    const model = await load("ocean", "again");
+    const names = model.experts.map(({ id, catalog }) => [id, catalog]);
+    const own = expected.experts.map((path) => basename(path));
+    assert.deepEqual(names, [
+      [`ocean/${own[0]}`, "ocean"],
+      ...own.slice(1).map((id) => [id, "ocean"]),
+      [`again/${own[0]}`, "again"],
+    ]);
+    const options = (id: string) => ({ include: [id], maxNewTokens: 1, trace: true });
+    for (const id of [`again/${own[0]}`, `ocean/${own[1]}`]) {
+      const { routing } = await model.generate(expected.input_ids, options(id));
+      const chosen = new Set(routing?.flatMap((choice) => choice.experts));
+      assert.deepEqual([...chosen], [id === `again/${own[0]}` ? id : own[1]]);
     }
+    const short = model.generate(expected.input_ids, options(String(own[0])));
+    await assert.rejects(Promise.resolve(short), { code: "unknown-expert" });
     await model.dispose();
   });
 });

@@ -1,0 +1,5 @@
+import { Cleaner } from "./cleaner.jsx";
+
+export default function Page() {
+  return <Cleaner />;
+}

@@ -1,0 +1,108 @@
+//! The gates file: the gate vectors of all experts, under `<expert id>/<module>.lora_gate.weight`.
+
+use std::collections::BTreeMap;
+
+use super::Catalog;
+use super::problems::invalid;
+use crate::error::{Error, ErrorCode, Result};
+use crate::experts::{hex, sha256};
+use crate::formats::encoding::Encoding;
+use crate::formats::safetensors::{Header, HeaderTensor};
+
+/// By expert and module, the gate vectors; those of zeros are among them.
+pub type Gates<'a> = BTreeMap<&'a str, BTreeMap<String, Vec<f32>>>;
+
+/// The key of a gate.
+pub fn key(expert: &str, module: &str) -> String {
+    format!("{expert}/{module}{SUFFIX}")
+}
+
+/// The expert that a key belongs to, and the module.
+pub fn parse_key(key: &str) -> Option<(&str, &str)> {
+    key.strip_suffix(SUFFIX)?.split_once('/')
+}
+
+const SUFFIX: &str = ".lora_gate.weight";
+
+impl Catalog {
+    /// The gates that the bytes of the gates file hold, as far as they can be read. What is wrong goes to `problems`.
+    pub fn read_gates(&self, bytes: &[u8], problems: &mut Vec<Error>) -> Gates<'_> {
+        let file = &self.gates.url;
+        let mut gates = Gates::new();
+        if let Err(error) = self.gates.check(bytes) {
+            problems.push(error);
+            return gates;
+        }
+        let header = match Header::of_file(file, bytes) {
+            Ok(header) => header,
+            Err(error) => {
+                problems.push(error);
+                return gates;
+            }
+        };
+        let inputs: BTreeMap<&str, BTreeMap<&str, usize>> = (self.experts.iter())
+            .map(|expert| {
+                (expert.id.as_str(), expert.modules().map(|m| (m.module.as_str(), m.a.shape[1])).collect())
+            })
+            .collect();
+        for (key, tensor) in &header.tensors {
+            let found = parse_key(key).and_then(|(id, module)| {
+                let (id, modules) = inputs.get_key_value(id)?;
+                Some((*id, module, *modules.get(module)?))
+            });
+            let gate = match found {
+                Some((id, module, inputs)) => {
+                    gate(tensor, inputs, bytes).map(|gate| (id, module.to_owned(), gate))
+                }
+                None => {
+                    Err(invalid("key", "no gate of an expert here", "<expert id>/<module>.lora_gate.weight"))
+                }
+            };
+            match gate {
+                Ok((id, module, gate)) => drop(gates.entry(id).or_default().insert(module, gate)),
+                Err(error) => problems.push(error.inside(format!("{file}: {key:?}"))),
+            }
+        }
+        gates
+    }
+}
+
+impl super::FileReference {
+    /// Whether these are the bytes of the file.
+    ///
+    /// # Errors
+    /// [`ErrorCode::PageMismatch`] for another number of bytes or another hash.
+    pub fn check(&self, bytes: &[u8]) -> Result<()> {
+        let mismatch = |problem, expected| {
+            let expected = format!("{expected}, as the catalogue says");
+            Err(Error::new(ErrorCode::PageMismatch, &self.url, problem, expected))
+        };
+        if bytes.len() as u64 != self.bytes {
+            return mismatch(format!("{} bytes", bytes.len()), format!("{} bytes", self.bytes));
+        }
+        let found = hex(&sha256(bytes));
+        if !found.eq_ignore_ascii_case(&self.sha256) {
+            return mismatch(format!("SHA-256 {found}"), format!("SHA-256 {}", self.sha256));
+        }
+        Ok(())
+    }
+}
+
+fn gate(tensor: &HeaderTensor, inputs: usize, bytes: &[u8]) -> Result<Vec<f32>> {
+    let encoding = Encoding::from_dtype(tensor.dtype)?;
+    if tensor.shape != [inputs] {
+        let expected = format!("[{inputs}], the module's inputs");
+        return Err(Error::new(
+            ErrorCode::ShapeMismatch,
+            "shape",
+            format!("is {:?}", tensor.shape),
+            expected,
+        ));
+    }
+    let gate = encoding.decode(1, inputs, &bytes[tensor.range.clone()]).to_f32();
+    if let Some(at) = gate.iter().position(|value| !value.is_finite()) {
+        let (place, problem) = (format!("value {at}"), format!("is {}", gate[at]));
+        return Err(Error::new(ErrorCode::NotFinite, place, problem, "finite numbers"));
+    }
+    Ok(gate)
+}

@@ -1,0 +1,193 @@
+//! Weights of Q8_0 and Q4_0 as a CPU multiplies with them: in panels of 16 rows, packed once when they are loaded, by
+//! activations that are rounded to 16 bits in blocks of 32.
+//!
+//! ```text
+//! panel   16 rows of the weight; block after block along the columns
+//! block   16 scales (f32), then for each four columns (Q4_0: four and the four that are 16 further on) 16 rows × 4 bytes
+//! ```
+//!
+//! So one vector holds four columns of several rows, four activations are broadcast, and what is summed up are
+//! the rows themselves: nothing is added across a vector. Bytes are stored without a sign, plus 128 (Q4_0: plus 8, in
+//! four bits), since that is what x86's and WebAssembly's dot products want; `Σ a` of each block takes it out again.
+//!
+//! Every processor gives the same bits: the sum of a block is a whole number below 2³¹, and the blocks' floats are
+//! multiplied and added in the order of the columns, without fused operations. It depends on nothing else, on how many
+//! tokens are computed together least of all.
+
+mod activations;
+#[cfg(target_arch = "aarch64")]
+mod arm;
+mod plain;
+mod processor;
+#[cfg(target_arch = "wasm32")]
+mod wasm;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use activations::Form;
+pub use activations::{Activations, Block};
+pub use processor::Processor;
+
+use half::f16;
+
+use crate::quant::{BLOCK, Matrix, Values};
+
+/// Rows of a panel.
+pub const ROWS: usize = 16;
+/// Columns whose bytes lie together.
+const QUAD: usize = 4;
+/// Bytes of four columns.
+const QUAD_BYTES: usize = ROWS * QUAD;
+/// Bytes of a block's scales.
+const SCALE_BYTES: usize = ROWS * size_of::<f32>();
+
+/// How many bits a weight has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bits {
+    /// Q8_0.
+    Eight,
+    /// Q4_0.
+    Four,
+}
+
+impl Bits {
+    /// Bytes of a block of a panel.
+    const fn block_bytes(self) -> usize {
+        let quads = match self {
+            Bits::Eight => BLOCK / QUAD,
+            Bits::Four => BLOCK / QUAD / 2,
+        };
+        SCALE_BYTES + quads * QUAD_BYTES
+    }
+
+    /// What is added to a weight to store it.
+    const fn offset(self) -> i32 {
+        match self {
+            Bits::Eight => 128,
+            Bits::Four => 8,
+        }
+    }
+
+    /// Bytes of a panel of `cols` columns.
+    pub const fn panel_bytes(self, cols: usize) -> usize {
+        cols / BLOCK * self.block_bytes()
+    }
+}
+
+/// A packed weight.
+#[derive(Debug, Clone, Copy)]
+pub struct Panels<'a> {
+    /// One panel after another; the last is filled up with zeros.
+    pub bytes: &'a [u8],
+    /// Number of columns, d_in: a multiple of 32.
+    pub cols: usize,
+    /// The weights' format.
+    pub bits: Bits,
+}
+
+/// Packs the rows of matrices that are all Q8_0 or all Q4_0 and equally wide, one after another.
+pub fn pack(matrices: &[&Matrix], bits: Bits) -> Vec<u8> {
+    let blocks = matrices[0].cols / BLOCK;
+    let panel_bytes = bits.panel_bytes(matrices[0].cols);
+    let rows: usize = matrices.iter().map(|matrix| matrix.rows).sum();
+    let mut packed = vec![0; rows.div_ceil(ROWS) * panel_bytes];
+    for (index, (matrix, row)) in
+        matrices.iter().flat_map(|matrix| (0..matrix.rows).map(move |row| (matrix, row))).enumerate()
+    {
+        let panel = &mut packed[index / ROWS * panel_bytes..][..panel_bytes];
+        for (block, packed) in panel.chunks_exact_mut(bits.block_bytes()).enumerate() {
+            let at = row * blocks + block;
+            let (packed_scales, quads) = packed.split_at_mut(SCALE_BYTES);
+            let quads =
+                quads.chunks_exact_mut(QUAD_BYTES).map(|quad| &mut quad[index % ROWS * QUAD..][..QUAD]);
+            let scale = match &matrix.values {
+                Values::Q8_0 { quants, scales } if bits == Bits::Eight => {
+                    for (quad, quants) in quads.zip(quants[at * BLOCK..].chunks_exact(QUAD)) {
+                        quad.copy_from_slice(&[0, 1, 2, 3].map(|place| (quants[place] as u8) ^ 0x80));
+                    }
+                    scales[at]
+                }
+                Values::Q4_0 { nibbles, scales } if bits == Bits::Four => {
+                    for (quad, nibbles) in quads.zip(nibbles[at * BLOCK / 2..].chunks_exact(QUAD)) {
+                        quad.copy_from_slice(nibbles);
+                    }
+                    scales[at]
+                }
+                values => panic!("{} among panels of {bits:?} bits", values.format()),
+            };
+            let scale = f16::from_bits(scale).to_f32();
+            packed_scales[index % ROWS * 4..][..4].copy_from_slice(&scale.to_ne_bytes());
+        }
+    }
+    packed
+}
+
+impl Panels<'_> {
+    /// Row `index` as floats. `row` has as many elements as there are columns.
+    pub fn decode_row(&self, index: usize, row: &mut [f32]) {
+        let panel_bytes = self.bits.panel_bytes(self.cols);
+        let panel = &self.bytes[index / ROWS * panel_bytes..][..panel_bytes];
+        let lane = index % ROWS;
+        for (row, block) in row.chunks_exact_mut(BLOCK).zip(panel.chunks_exact(self.bits.block_bytes())) {
+            let (scales, quads) = block.split_at(SCALE_BYTES);
+            let scale: f32 = bytemuck::pod_read_unaligned(&scales[4 * lane..][..4]);
+            let value = |byte: u8| scale * (i32::from(byte) - self.bits.offset()) as f32;
+            let quads = quads.chunks_exact(QUAD_BYTES).map(|quad| &quad[lane * QUAD..][..QUAD]);
+            let bytes = quads.flatten();
+            match self.bits {
+                Bits::Eight => row.iter_mut().zip(bytes).for_each(|(weight, byte)| *weight = value(*byte)),
+                Bits::Four => {
+                    let (low, high) = row.split_at_mut(BLOCK / 2);
+                    for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
+                        (*low, *high) = (value(byte & 15), value(byte >> 4));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every row times every token. `output` is given a token's index, the index of a row, and the sums of that row and of
+    /// those that follow it in its panel; rows beyond the weight's last have sums too.
+    pub fn multiply(
+        &self,
+        activations: &Activations,
+        processor: Processor,
+        mut output: impl FnMut(usize, usize, &[f32; ROWS]),
+    ) {
+        assert_eq!(activations.cols(), self.cols, "columns of panels and of activations");
+        assert_eq!(activations.form(), processor.form(), "how {processor:?} wants activations");
+        let tokens = activations.tokens();
+        for (index, panel) in self.bytes.chunks_exact(self.bits.panel_bytes(self.cols)).enumerate() {
+            let row = index * ROWS;
+            let mut token = 0;
+            while token < tokens {
+                // A panel stays in the first cache while all tokens go by, a few at a time.
+                let most = processor.most_tokens().min(tokens - token);
+                let done = match most {
+                    8.. => self.tile::<8>(panel, activations, processor, token, row, &mut output),
+                    4.. => self.tile::<4>(panel, activations, processor, token, row, &mut output),
+                    2.. => self.tile::<2>(panel, activations, processor, token, row, &mut output),
+                    _ => self.tile::<1>(panel, activations, processor, token, row, &mut output),
+                };
+                token += done;
+            }
+        }
+    }
+
+    fn tile<const TOKENS: usize>(
+        &self,
+        panel: &[u8],
+        activations: &Activations,
+        processor: Processor,
+        token: usize,
+        row: usize,
+        output: &mut impl FnMut(usize, usize, &[f32; ROWS]),
+    ) -> usize {
+        let blocks = std::array::from_fn(|index| activations.token(token + index));
+        let sums: [[f32; ROWS]; TOKENS] = processor.multiply(panel, self.bits, blocks);
+        for (index, sums) in sums.iter().enumerate() {
+            output(token + index, row, sums);
+        }
+        TOKENS
+    }
+}

@@ -1,0 +1,172 @@
+//! Activations in 16 bits, one scale for each 32 of a token: outliers spoil their own block and no other.
+//!
+//! Not in 8 bits, which is as good as everybody's choice: with these, the choices of experts and the tokens of a base are
+//! nearly always those that it has without rounding; with 8 bits one choice of a hundred differs. Where a processor
+//! multiplies 16 bits by 8 bits anyway they cost nothing, and where it multiplies 8 by 8, a token's products wait for
+//! the memory that the weights come from.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::Processor;
+use crate::quant::BLOCK;
+
+/// The largest magnitude: both its halves, the upper rounded, fit a signed byte.
+const LARGEST: i16 = 127 * 256 + 127;
+
+/// 32 activations of one token: `a = scale · quant`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct Block {
+    /// The largest magnitude divided by that of the quants. NaN or infinite where an activation is.
+    pub scale: f32,
+    /// Sum of the quants.
+    pub sum: i32,
+    /// The quants, in the form that the processor wants.
+    pub words: [[u8; 4]; 16],
+}
+
+/// How quants lie in a block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Form {
+    /// 16 bits each.
+    #[default]
+    Whole,
+    /// The upper bytes of all, then the lower: both signed, `quant = 256 · upper + lower`.
+    Halves,
+}
+
+/// Tokens (tokens, cols), rounded. The memory is kept from one use to the next.
+#[derive(Debug, Default)]
+pub struct Activations {
+    blocks: Vec<Block>,
+    blocks_per_token: usize,
+    form: Form,
+}
+
+impl Activations {
+    /// Takes the place of what was here: floats (tokens, cols), `cols` a multiple of 32, as a processor wants them.
+    pub fn quantise(&mut self, floats: &[f32], cols: usize, processor: Processor) {
+        assert!(
+            cols.is_multiple_of(BLOCK) && floats.len().is_multiple_of(cols),
+            "{} of {cols}",
+            floats.len()
+        );
+        self.blocks_per_token = cols / BLOCK;
+        self.form = processor.form();
+        self.blocks.clear();
+        let (blocks, _) = floats.as_chunks::<BLOCK>();
+        match self.form {
+            Form::Whole => self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, whole))),
+            Form::Halves => self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, halves))),
+        }
+    }
+
+    /// Number of tokens.
+    pub fn tokens(&self) -> usize {
+        self.blocks.len() / self.blocks_per_token.max(1)
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.blocks_per_token * BLOCK
+    }
+
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The blocks of one token.
+    pub fn token(&self, index: usize) -> &[Block] {
+        &self.blocks[index * self.blocks_per_token..][..self.blocks_per_token]
+    }
+}
+
+impl Block {
+    fn new(floats: &[f32; BLOCK], words: impl Fn(&[i16; BLOCK]) -> [[u8; 4]; 16]) -> Block {
+        // Compared as whole numbers, in which NaN is greater than infinity and infinity than all others: neither gets lost.
+        let magnitudes = floats.iter().map(|x| (x.to_bits() & 0x7fff_ffff) as i32);
+        let largest = f32::from_bits(magnitudes.fold(0, i32::max) as u32);
+        let scale = largest / f32::from(LARGEST);
+        // What is smaller is rounded to zero: its inverse would be infinite.
+        let inverse = if scale < f32::MIN_POSITIVE { 0.0 } else { 1.0 / scale };
+        let mut quants = [0i16; BLOCK];
+        for (quant, x) in quants.iter_mut().zip(floats) {
+            *quant = round(x * inverse) as i16;
+        }
+        let sum = quants.iter().map(|quant| i32::from(*quant)).sum();
+        Block { scale, sum, words: words(&quants) }
+    }
+
+    /// Four quants that follow one another, of a whole form.
+    #[inline]
+    pub(super) fn quad(&self, place: usize) -> [[u8; 4]; 2] {
+        [self.words[2 * place], self.words[2 * place + 1]]
+    }
+
+    /// The upper and the lower bytes of four quants that follow one another, in halves.
+    #[inline]
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn quad_halves(&self, place: usize) -> [[u8; 4]; 2] {
+        [self.words[place], self.words[place + 8]]
+    }
+}
+
+fn whole(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
+    bytemuck::cast(*quants)
+}
+
+fn halves(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
+    let mut bytes = [0u8; 2 * BLOCK];
+    let (upper, lower) = bytes.split_at_mut(BLOCK);
+    for ((upper, lower), quant) in upper.iter_mut().zip(lower).zip(quants) {
+        *upper = ((quant + 128) >> 8) as u8;
+        *lower = *quant as u8;
+    }
+    bytemuck::cast(bytes)
+}
+
+/// To the nearest whole number, ties to even, of magnitudes below 2²². In two operations that every processor has for
+/// vectors; of anything else it makes some number.
+fn round(x: f32) -> i32 {
+    const MAGIC: f32 = (3 << 22) as f32;
+    (x + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quants_are_the_nearest_in_both_forms_and_carry_their_sum() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for magnitude in [1e-30, 1e-3, 1.0, 1e4, 1e30] {
+            let floats: [f32; BLOCK] = std::array::from_fn(|_| (random.f32() - 0.5) * magnitude);
+            let Block { scale, sum, words } = Block::new(&floats, whole);
+            let quants: [i16; BLOCK] = bytemuck::cast(words);
+            assert_eq!(sum, quants.iter().map(|quant| i32::from(*quant)).sum::<i32>());
+            assert_eq!(quants.iter().map(|quant| quant.abs()).max(), Some(LARGEST));
+            for (quant, x) in quants.iter().zip(floats) {
+                let error = f64::from(*quant) * f64::from(scale) - f64::from(x);
+                assert!(error.abs() <= 0.51 * f64::from(scale), "{x}: {quant} × {scale}");
+            }
+            let bytes: [i8; 2 * BLOCK] = bytemuck::cast(Block::new(&floats, halves).words);
+            let (upper, lower) = bytes.split_at(BLOCK);
+            for ((quant, upper), lower) in quants.iter().zip(upper).zip(lower) {
+                assert_eq!(i32::from(*quant), 256 * i32::from(*upper) + i32::from(*lower));
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_stay_zeros_and_what_is_no_number_stays_none() {
+        for zero in [0.0, -0.0, 1e-40] {
+            let Block { scale, sum, words } = Block::new(&[zero; BLOCK], whole);
+            assert!(scale.is_finite() && sum == 0 && words == [[0; 4]; 16]);
+        }
+        for not_finite in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut floats = [1.0; BLOCK];
+            floats[17] = not_finite;
+            assert!(!Block::new(&floats, halves).scale.is_finite(), "{not_finite}");
+        }
+    }
+}

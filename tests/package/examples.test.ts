@@ -1,0 +1,189 @@
+// The examples of docs/, run from the packed package as their readers would run them. Each gives the same text.
+
+import assert from "node:assert/strict";
+import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { build } from "esbuild";
+import type { Browser } from "playwright-core";
+import {
+  addOcean,
+  answerOnPage,
+  frameworkCommand,
+  freshExample,
+  installed,
+  launchBrowser,
+  line,
+  ocean,
+  run,
+  type Site,
+  serveByProgram,
+  serveFolder,
+} from "./support.ts";
+
+let browser: Browser;
+let expected: string;
+
+before(async () => {
+  browser = await launchBrowser();
+  const files = await serveFolder(ocean);
+  try {
+    const urls = [`${files.url}base.gguf`, `${files.url}catalog.json`];
+    expected = (await run(freshExample("node"), ["main.mjs", ...urls, line])).trimEnd();
+  } finally {
+    await files.close();
+  }
+});
+after(() => browser?.close());
+
+/** Looks at a site and closes it, whatever it shows. */
+async function answers(site: Site, path = ""): Promise<void> {
+  try {
+    await answerOnPage(browser, site.url + path, expected);
+  } finally {
+    await site.close();
+  }
+}
+
+test("Node writes the answer, and ends when the model is disposed of", () => {
+  assert.match(expected, /2025-10-12/);
+});
+
+describe("a plain page", () => {
+  /** page.html and what it refers to, as one would upload it. */
+  function upload(): string {
+    const app = freshExample("browser");
+    cpSync(join(installed, "www/dist"), join(app, "gander"), { recursive: true });
+    addOcean(app);
+    return app;
+  }
+
+  const isolated = {
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-embedder-policy": "require-corp",
+  };
+
+  test("finds the package by an import map", async () => {
+    await answers(await serveFolder(upload()), "page.html");
+  });
+
+  test("may be cross-origin isolated", async () => {
+    await answers(await serveFolder(upload(), isolated), "page.html");
+  });
+
+  test("may import the package by its address, without an import map", async () => {
+    const app = upload();
+    replaceIn(join(app, "main.js"), '"gander"', '"./gander/index.js"');
+    await answers(await serveFolder(app), "index.html");
+  });
+
+  test("may have a strict Content-Security-Policy", async () => {
+    const app = upload();
+    replaceIn(join(app, "main.js"), '"gander"', '"./gander/index.js"');
+    await answers(
+      await serveFolder(app, { "content-security-policy": documentedPolicies()[0] }),
+      "index.html",
+    );
+  });
+
+  for (const [kind, headers] of [
+    ["plain", {}],
+    ["cross-origin isolated", isolated],
+    ["strict", { "content-security-policy": documentedPolicies()[1] }],
+  ] as const) {
+    test(`may take package and model from another origin (${kind})`, async () => {
+      const cdn = await serveFolder(upload(), { "access-control-allow-origin": "*" });
+      try {
+        const app = freshExample("browser");
+        replaceIn(join(app, "main.js"), '"gander"', `"${cdn.url}gander/index.js"`);
+        replaceIn(join(app, "main.js"), '"/ocean/', `"${cdn.url}ocean/`);
+        const own = Object.entries(headers).map(([name, value]) => [
+          name,
+          value.replaceAll("https://cdn.example", cdn.url),
+        ]);
+        await answers(await serveFolder(app, Object.fromEntries(own)), "index.html");
+      } finally {
+        await cdn.close();
+      }
+    });
+  }
+});
+
+describe("Vite", () => {
+  const vite = frameworkCommand("vite/bin/vite.js");
+  const local = ["--host", "127.0.0.1", "--port", "0"];
+
+  test("serves it in development, with no configuration", async () => {
+    const app = freshExample("browser");
+    addOcean(join(app, "public"));
+    await answers(await serveByProgram(app, [vite, ...local]));
+  });
+
+  test("builds it, with no configuration and no warning", async () => {
+    const app = freshExample("browser");
+    addOcean(join(app, "public"));
+    assert.doesNotMatch(await run(app, [vite, "build"]), /warn|externalized/i);
+    await answers(await serveFolder(join(app, "dist")), "index.html");
+  });
+
+  test("before version 8 serves it in development with `optimizeDeps`", async () => {
+    const app = freshExample("browser");
+    addOcean(join(app, "public"));
+    writeFileSync(join(app, "vite.config.js"), 'export default { optimizeDeps: { exclude: ["gander"] } };\n');
+    await answers(await serveByProgram(app, [frameworkCommand("vite-7/bin/vite.js"), ...local]));
+  });
+});
+
+test("webpack builds it, with no configuration and no warning but for the module's size", async () => {
+  const app = freshExample("browser");
+  const command = ["--mode", "production", "--entry", "./main.js", "--no-performance"];
+  const report = await run(app, [frameworkCommand("webpack-cli/bin/cli.js"), ...command]);
+  assert.match(report, /compiled successfully/);
+  addOcean(join(app, "dist"));
+  copyFileSync(join(app, "index.html"), join(app, "dist/index.html"));
+  await answers(await serveFolder(join(app, "dist")), "index.html");
+});
+
+test("esbuild bundles it; the worker and the WebAssembly file are copied beside the bundle", async () => {
+  const app = freshExample("browser");
+  const dist = join(app, "dist");
+  mkdirSync(dist);
+  const { warnings } = await build({
+    entryPoints: [join(app, "main.js")],
+    outdir: dist,
+    bundle: true,
+    format: "esm",
+  });
+  assert.deepEqual(warnings, []);
+  for (const name of ["worker.js", "gander_bg.wasm"]) {
+    copyFileSync(join(app, "node_modules/gander/www/dist", name), join(dist, name));
+  }
+  addOcean(dist);
+  copyFileSync(join(app, "index.html"), join(dist, "index.html"));
+  await answers(await serveFolder(dist), "index.html");
+});
+
+test("Next builds and serves it, with no configuration and no warning", async () => {
+  const app = freshExample("next");
+  addOcean(join(app, "public"));
+  const next = frameworkCommand("next/dist/bin/next");
+  assert.doesNotMatch(await run(app, [next, "build"]), /warn|⚠/i);
+  await answers(await serveByProgram(app, [next, "start", "-H", "127.0.0.1", "-p", "0"]));
+});
+
+/** The Content-Security-Policies that docs/troubleshooting.md promises to be enough: all on one site; with a CDN. */
+function documentedPolicies(): [string, string] {
+  const page = readFileSync("docs/troubleshooting.md", "utf8");
+  const found = Array.from(page.matchAll(/^```csp\n(.*?)\n```/gms), ([, policy]) =>
+    policy?.replaceAll("\n", " "),
+  );
+  const [own, cdn] = found;
+  assert.ok(own && cdn && found.length === 2);
+  return [own, cdn];
+}
+
+function replaceIn(file: string, from: string, to: string): void {
+  const text = readFileSync(file, "utf8");
+  assert.ok(text.includes(from), `${file} has no ${from}`);
+  writeFileSync(file, text.replaceAll(from, to));
+}

@@ -1,0 +1,189 @@
+// Streamed is the same as resident, bit for bit: the built package with the real engine, in Node, on random catalogues,
+// with random leftovers in the cache, budgets too small, pages that come in any order or only at the third attempt, and
+// aborts. The seed is printed; GANDER_SEED repeats a run.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import type { Answer, Gander, GenerateOptions } from "gander";
+import { type Fault, FaultServer } from "../fault_server.ts";
+
+const trials = 24;
+const ocean = "www/demo/ocean";
+const seed = Number(process.env.GANDER_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const random = randomNumbers(seed);
+const root = mkdtempSync(join(tmpdir(), "gander-streamed-"));
+
+let server: FaultServer;
+let load: typeof Gander.load;
+let lines: string[];
+let catalog: { experts: { id: string; adapter: { url: string } }[] };
+
+before(async () => {
+  console.log(`seed ${seed}`);
+  const read = (name: string) => new Uint8Array(readFileSync(join(ocean, name)));
+  catalog = JSON.parse(new TextDecoder().decode(read("catalog.json")));
+  lines = JSON.parse(new TextDecoder().decode(read("examples.json"))).lines.map(
+    ({ text }: { text: string }) => text,
+  );
+  const names = ["base.gguf", "gates.safetensors", ...catalog.experts.map(({ adapter }) => adapter.url)];
+  server = await new FaultServer(Object.fromEntries(names.map((name) => [name, read(name)]))).start();
+  const library = pathToFileURL(join(process.cwd(), "www/dist/index.js")).href;
+  load = ((await import(library)) as { Gander: typeof Gander }).Gander.load;
+});
+after(async () => {
+  await server?.stop();
+  rmSync(root, { recursive: true, force: true });
+});
+
+/** What may befall a page once and passes with the next attempt. */
+const passing: Fault[] = [
+  "cut",
+  "drops",
+  "altered",
+  "truncated",
+  "wrong-range",
+  "ignores-range",
+  503,
+  "throttled",
+];
+
+let fetched = 0;
+let fromCache = 0;
+let harmed = 0;
+let stopped = 0;
+
+for (let trial = 1; trial <= trials; trial++) {
+  test(`trial ${trial}`, async () => {
+    const experts = shuffled(catalog.experts).slice(0, 1 + below(catalog.experts.length));
+    server.files[`catalog-${trial}.json`] = new TextEncoder().encode(JSON.stringify({ ...catalog, experts }));
+    const files = {
+      base: `${server.url}base.gguf`,
+      experts: `${server.url}catalog-${trial}.json`,
+      device: "cpu" as const,
+    };
+    const line = lines[below(lines.length)] ?? "";
+    const options: GenerateOptions = { topK: 1 + below(3), maxNewTokens: 4 + below(12), trace: true };
+    if (below(3) === 0) options.exclude = [experts[0]?.id ?? ""];
+
+    const expected = await resident(files, line, options);
+
+    // Two visitors, so that some find what an earlier trial left.
+    const folder = join(root, `visitor-${below(2)}`);
+    harm(folder);
+    const budgetBytes = [150_000, 8_000_000, 2 ** 30, 2 ** 30][below(4)] ?? 0;
+    const network = { backoffMilliseconds: 1 };
+    const model = await load({ ...files, cache: { folder, budgetBytes }, network });
+    server.delayMilliseconds = () => below(15);
+    for (const { adapter } of experts) {
+      if (below(2) === 0) server.fail(adapter.url, passing[below(passing.length)] as Fault, 1);
+    }
+    try {
+      if (below(3) === 0) await stopSoon(model, line, options);
+      const answer = await model.generate(line, options);
+      assert.deepEqual(withoutCosts(answer), withoutCosts(expected));
+      const { pagesWanted, pagesFetched, pagesFromCache } = answer.stats;
+      assert.equal(pagesWanted, pagesFetched + pagesFromCache);
+      fetched += pagesFetched;
+      fromCache += pagesFromCache;
+    } finally {
+      server.mend();
+      server.delayMilliseconds = 0;
+      await model.dispose();
+    }
+    assert.ok(folderBytes(folder) <= budgetBytes + 4096, "the cache is within its budget");
+  });
+}
+
+test("the trials had what they are about", () => {
+  console.log(
+    `${trials} trials: ${fetched} pages fetched, ${fromCache} from the cache, ${harmed} entries harmed, ${stopped} stopped`,
+  );
+  assert.ok(fetched > 0 && fromCache > 0 && harmed > 0 && stopped > 0);
+});
+
+type Files = { base: string; experts: string; device: "cpu" };
+
+/** The answer of a model that has all pages in the engine. */
+async function resident(files: Files, line: string, options: GenerateOptions): Promise<Answer> {
+  const model = await load({ ...files, cache: false });
+  await model.generate(line, options);
+  const answer = await model.generate(line, options);
+  assert.equal(answer.stats.pagesWanted, 0);
+  await model.dispose();
+  return answer;
+}
+
+function withoutCosts({ stats: _, ...answer }: Answer): Omit<Answer, "stats"> {
+  return answer;
+}
+
+/** Starts an answer and gives it up after some pages or tokens. */
+async function stopSoon(model: Gander, line: string, options: GenerateOptions): Promise<void> {
+  const stop = new AbortController();
+  let events = 2 + below(20);
+  const event = () => {
+    if (events-- === 0) stop.abort();
+  };
+  const running = model.generate(line, { ...options, signal: stop.signal, onProgress: event });
+  try {
+    for await (const _ of running) event();
+  } catch (error) {
+    assert.equal((error as { code?: string }).code, "aborted");
+    stopped++;
+  }
+}
+
+/** Some entries are altered, cut or removed. */
+function harm(folder: string): void {
+  for (const name of entriesOf(folder)) {
+    if (below(8) !== 0) continue;
+    const path = join(folder, name);
+    const bytes = readFileSync(path);
+    const where = below(Math.max(bytes.length, 1));
+    if (below(3) === 0) rmSync(path);
+    else if (below(2) === 0) writeFileSync(path, bytes.subarray(0, where));
+    else {
+      bytes[where] = (bytes[where] ?? 0) ^ (1 + below(255));
+      writeFileSync(path, bytes);
+    }
+    harmed++;
+  }
+}
+
+function folderBytes(folder: string): number {
+  return entriesOf(folder).reduce((sum, name) => sum + readFileSync(join(folder, name)).length, 0);
+}
+
+function entriesOf(folder: string): string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch {
+    return [];
+  }
+}
+
+function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, key: random() }))
+    .sort((one, other) => one.key - other.key)
+    .map(({ item }) => item);
+}
+
+function below(limit: number): number {
+  return Math.floor(random() * limit);
+}
+
+/** Numbers from 0 to 1, the same for the same seed (a Weyl sequence, mixed as in MurmurHash3). */
+function randomNumbers(start: number): () => number {
+  let state = start;
+  return () => {
+    state = (state + 0x9e3779b9) | 0;
+    let mixed = Math.imul(state ^ (state >>> 16), 0x85ebca6b);
+    mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+    return ((mixed ^ (mixed >>> 16)) >>> 0) / 2 ** 32;
+  };
+}

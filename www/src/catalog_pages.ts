@@ -1,0 +1,43 @@
+// Where all pages of some experts are. The engine, which read and checked the catalogue, names pages only when it wants them.
+
+import { resolveFileUrl } from "./catalog_files.ts";
+import { GanderError } from "./errors.ts";
+import type { ExpertPage } from "./prefetch.ts";
+import { credentialsFor } from "./safe_url.ts";
+
+/** A catalogue, and the ids that its experts go by, in its order. */
+export interface ListedCatalog {
+  url: string;
+  json: Uint8Array;
+  ids: readonly string[];
+}
+
+/** What is used of a catalogue's entry; the engine has found it well-formed. */
+interface CatalogExpert {
+  adapter: { url: string };
+  pages: { offset: number; bytes: number; sha256: string }[];
+}
+
+/** @throws GanderError `unknown-expert` */
+export function pagesOf(catalogs: readonly ListedCatalog[], ids: readonly string[]): ExpertPage[] {
+  const experts = catalogs.flatMap(({ url: catalogUrl, json, ids: names }) => {
+    const catalog = JSON.parse(new TextDecoder().decode(json)) as { experts: CatalogExpert[] };
+    return catalog.experts.map((expert, index) => ({ ...expert, catalogUrl, id: names[index] }));
+  });
+  return [...new Set(ids)].flatMap((id) => {
+    const expert = experts.find((candidate) => candidate.id === id);
+    if (!expert) {
+      throw new GanderError(
+        "unknown-expert",
+        "prefetch",
+        `there is no "${id}"`,
+        "an expert of the catalogue",
+      );
+    }
+    const url = resolveFileUrl(expert.adapter.url, expert.catalogUrl);
+    const credentials = credentialsFor(url, expert.catalogUrl);
+    return expert.pages.map(({ offset, bytes, sha256 }) => ({
+      ...{ expert: id, url, credentials, offset, bytes, sha256: sha256.toLowerCase() },
+    }));
+  });
+}
