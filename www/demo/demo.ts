@@ -72,7 +72,7 @@ async function use(base: string, experts: string): Promise<void> {
   dashboard.setPalette(loaded.palette);
   ask.setModel(loaded, routing);
   showDevice();
-  keepPage(loaded.model);
+  keepPage();
 }
 
 function showDevice(): void {
