@@ -38,6 +38,11 @@ export class DemoSite {
     return new DemoSite(server.url, folder, server.close, browser);
   }
 
+  /** Nobody answers at its address any more. */
+  closeServer(): Promise<void> {
+    return this.#close();
+  }
+
   async stop(): Promise<void> {
     await this.#browser.close();
     await this.#close();

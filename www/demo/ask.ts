@@ -211,10 +211,11 @@ export class AskView {
 
 function summary({ stats, finish }: Answer): string {
   const speed = (stats.tokens * 1000) / Math.max(stats.milliseconds, 1);
-  const fetched = stats.pagesFetched;
+  const { pagesFetched: fetched, pagesFromCache: kept } = stats;
   const parts = [
     `${stats.tokens} tokens in ${(stats.milliseconds / 1000).toFixed(2)} s (${speed.toFixed(0)} per s)`,
     fetched > 0 ? `${fetched} pages of experts fetched, ${size(stats.bytesFetched)}` : "nothing fetched",
+    ...(kept > 0 ? [`${kept} were kept from before`] : []),
   ];
   if (finish === "length") parts.push("cut at the longest length");
   return `${parts.join("; ")}.`;

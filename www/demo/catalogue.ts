@@ -5,7 +5,6 @@ import { figureNames, figuresOf, isRate, search, sorted } from "./catalogue_rule
 import { byId, element, say } from "./elements.ts";
 import type { ExpertChoice } from "./expert_choice.ts";
 import type { Loaded } from "./loading.ts";
-import { cacheOf } from "./package_features.ts";
 import { percent } from "./shares.ts";
 import { count, counted, size } from "./units.ts";
 import type { Usage } from "./usage.ts";
@@ -148,7 +147,7 @@ export class CatalogueView {
       return made;
     };
     const parts = [button("Switch all on", true), button("Switch all off", false)];
-    const cache = this.#loaded && cacheOf(this.#loaded.model);
+    const cache = this.#loaded?.model.cache;
     if (cache && experts.length > 0) {
       const bytes = experts.reduce((sum, expert) => sum + expert.bytes, 0);
       const bring = element("button", { type: "button" }, `Bring all now (${size(bytes)})`);

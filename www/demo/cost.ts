@@ -5,8 +5,10 @@ import type { CostRecord, Transfer } from "./cost_record.ts";
 import { byId, element } from "./elements.ts";
 import type { Loaded } from "./loading.ts";
 import { memoryInUse } from "./memory.ts";
-import { cacheOf, fromCache } from "./package_features.ts";
 import { counted, size } from "./units.ts";
+
+/** So many experts of a download are named, and one more rather than "1 more". */
+const MOST_NAMES = 2;
 
 export class CostView {
   readonly #section = byId("cost");
@@ -57,14 +59,14 @@ export class CostView {
         element("dt", {}, name),
         value instanceof HTMLElement ? value : element("dd", {}, value),
       );
-    const cached = fromCache(stats);
     const facts = [
       fact("Speed", `${speed.toFixed(0)} tokens per second`),
       fact("First token", `after ${stats.firstTokenMilliseconds.toFixed(0)} ms`),
       fact("Runs of the model", `${stats.passes}, for ${counted(stats.tokens, "token")}`),
       fact("Pages wanted", `${stats.pagesWanted}, ${size(stats.bytesWanted)}`),
       fact("Pages fetched", `${stats.pagesFetched}, ${size(stats.bytesFetched)}`),
-      ...(cached.pages > 0 ? [fact("Pages from the cache", `${cached.pages}, ${size(cached.bytes)}`)] : []),
+      fact("From earlier visits", `${stats.pagesFromCache}, ${size(stats.bytesFromCache)}`),
+      fact("Waited for pages", `${stats.waitMilliseconds.toFixed(0)} ms`),
       ...(stats.pagesSkipped > 0 ? [fact("Pages done without", String(stats.pagesSkipped))] : []),
       fact("Memory of the page", memory),
       ...(this.#loaded ? [fact("Device", deviceFact(this.#loaded.model.device))] : []),
@@ -75,15 +77,16 @@ export class CostView {
 
   /** Where the package keeps files between visits, how much that is and a way to be rid of it. */
   #addCache(facts: HTMLElement[]): void {
-    const cache = this.#loaded && cacheOf(this.#loaded.model);
+    const cache = this.#loaded?.model.cache;
     if (!cache) return;
     const value = element("dd", {}, "…");
     facts.push(element("div", {}, element("dt", {}, "Kept for the next visit"), value));
     const show = async (): Promise<void> => {
-      const { bytes, entries, problem } = await cache.usage();
+      const { kind, bytes, entries, problem } = await cache.usage();
       const clear = element("button", { type: "button", class: "small" }, "Clear");
       clear.onclick = () => cache.clear().then(show);
-      value.replaceChildren(`${size(bytes)} in ${counted(entries, "file")} `, clear);
+      const where = kind === "browser" ? "" : ", in memory alone";
+      value.replaceChildren(`${size(bytes)} in ${counted(entries, "piece")}${where} `, clear);
       if (problem) value.append(element("p", { class: "muted" }, problem));
     };
     show().catch((error) => {
@@ -107,9 +110,9 @@ export class CostView {
     return element(
       "div",
       { class: "measures" },
-      row("Fetched for this answer", stats.bytesFetched),
-      row("Fetched since the model was loaded", this.#bytesFetched),
-      row("All experts together", all),
+      row("For this answer", stats.bytesFetched),
+      row("Fetched so far", this.#bytesFetched),
+      row("All experts", all),
     );
   }
 
@@ -143,7 +146,7 @@ export class CostView {
     return element(
       "tr",
       {},
-      element("th", { scope: "row" }, names.join(", ")),
+      element("th", { scope: "row", title: names.join(", ") }, fewOf(names)),
       element("td", {}, size(bytes)),
       element(
         "td",
@@ -153,6 +156,13 @@ export class CostView {
       ),
     );
   }
+}
+
+/** A first run may want pages of all experts. */
+function fewOf(names: readonly string[]): string {
+  const more = names.length - MOST_NAMES;
+  if (more <= 1) return names.join(", ");
+  return `${names.slice(0, MOST_NAMES).join(", ")} and ${more} more`;
 }
 
 function tokenRow({ tokens }: CostRecord, whole: number): HTMLElement {

@@ -71,7 +71,7 @@ async function use(base: string, experts: string): Promise<void> {
   dashboard.setPalette(loaded.palette);
   ask.setModel(loaded, mountWhy(byId("why"), loaded));
   showDevice();
-  keepPage(loaded.model);
+  keepPage();
 }
 
 function showDevice(): void {

@@ -32,6 +32,17 @@ function wordsFor(code: GanderError["code"]): Omit<Failure, "details"> {
         title: "The server refused",
         advice: "It answered with an error. Trying again in a while may help.",
       };
+    case "range-ignored":
+      return {
+        title: "The server cannot give a part of a file",
+        advice:
+          "Experts come in pieces, and it sends whole files alone. Its publisher has to use another server.",
+      };
+    case "unsafe-url":
+      return {
+        title: "That address is not followed",
+        advice: "Only https and http are, without a password in them.",
+      };
     case "page-mismatch":
     case "invalid-file":
     case "missing-tensor":

@@ -1,8 +1,6 @@
 // Has a service worker keep the page, so that it opens without a network after the first visit.
 
-import type { Gander } from "gander";
 import { byId } from "./elements.ts";
-import { cacheOf } from "./package_features.ts";
 
 /** A slow service worker must not keep the model waiting: then the page works, and is kept at the next visit. */
 const PATIENCE_MILLISECONDS = 3000;
@@ -22,16 +20,15 @@ export async function startOffline(): Promise<void> {
 }
 
 /** Has the service worker keep what the page was made of before the worker was there. */
-export function keepPage(model: Gander): void {
+export function keepPage(): void {
   const worker = navigator.serviceWorker?.controller;
   if (!worker) return;
   const loaded = performance.getEntriesByType("resource").map(({ name }) => name);
   const own = [location.href.replace(/[?#].*$/, ""), ...loaded].filter(
     (url) => new URL(url).origin === location.origin,
   );
-  const packageKeepsModel = cacheOf(model) !== undefined;
   navigator.serviceWorker.onmessage = ({ data }) => {
     if (data === "kept") byId("offline").textContent = "It also opens without a network.";
   };
-  worker.postMessage({ keep: own, packageKeepsModel });
+  worker.postMessage({ keep: own });
 }

@@ -12,7 +12,14 @@ import {
 import { ExpertChoice } from "../../../www/demo/expert_choice.ts";
 
 function expert(id: string, changes: Partial<Expert> = {}): Expert {
-  const texts = { title: id.toUpperCase(), description: "", licence: "CC0-1.0", source: "", tags: [] };
+  const texts = {
+    title: id.toUpperCase(),
+    description: "",
+    licence: "CC0-1.0",
+    source: "",
+    tags: [],
+    catalog: "tests",
+  };
   return { id, ...texts, evaluation: {}, bytes: 100, pages: 1, ...changes };
 }
 

@@ -43,7 +43,7 @@ test("an answer says what it cost: downloads with their times, pages, bytes, run
   assert.match(cost, /Pages fetched 4, 1 KB/);
   assert.match(cost, /Runs of the model 4, for 2 tokens/);
   assert.match(cost, /on the processor/);
-  assert.match(cost, /All experts together 1 KB/);
+  assert.match(cost, /All experts 1 KB/);
   const table = demo.page.locator("#cost .waterfall").first();
   assert.deepEqual(await table.locator("tbody th").allTextContents(), ["The letters, The signs", "Tokens"]);
   assert.match((await table.locator("tbody td .spoken").first().textContent()) ?? "", /^from \d+ to \d+ ms$/);

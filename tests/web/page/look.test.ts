@@ -54,6 +54,20 @@ describe("the page", () => {
   });
 });
 
+test("the page's own code is less than 200 KB", async () => {
+  await demo.open();
+  const own = await demo.page.evaluate(async () => {
+    const entries = performance.getEntriesByType("resource").map(({ name }) => name);
+    const code = [location.href, ...entries].filter((url) => /\/demo\/([^/]*\.(js|css|svg))?$/.test(url));
+    const sizes = await Promise.all(
+      code.map(async (url) => (await (await fetch(url)).arrayBuffer()).byteLength),
+    );
+    return { files: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+  });
+  assert.ok(own.files >= 9, `${own.files} files`);
+  assert.ok(own.bytes < 200_000, `${own.bytes} bytes`);
+});
+
 for (const colorScheme of ["light", "dark"] as const) {
   for (const width of [390, 1440]) {
     test(`axe finds nothing to complain of in any view, ${colorScheme}, ${width} pixels wide`, async () => {
