@@ -173,6 +173,7 @@ describe("in Node, without a worker", () => {
     const model = await gander.Gander.load({
       base: `${server.url}base/`,
       experts: `${server.url}ocean/catalog.json`,
+      cache: { folder: join(folder, "cache") },
     });
     for (const run of expected.runs) {
       const options = { topK: run.top_k, maxNewTokens: expected.max_new_tokens, trace: true };
