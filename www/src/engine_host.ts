@@ -241,7 +241,7 @@ export class EngineHost implements Host {
     if (this.#broken) throw this.#broken;
     if (part === undefined) {
       const expected = "load to have succeeded before";
-      throw new GanderError("invalid-state", "generate", "no base is loaded", expected);
+      throw new GanderError("invalid-state", "model", "no base is loaded", expected);
     }
     return part;
   }

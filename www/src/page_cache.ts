@@ -84,9 +84,10 @@ export class PageCache {
     return undefined;
   }
 
-  /** Keeps bytes whose hash was checked. */
-  keepPage(sha256: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    return this.#write(nameOf(sha256, bytes.length), bytes);
+  /** Keeps bytes whose hash was checked. Where none can be computed nothing is kept: what is wrong would stay so. */
+  async keepPage(sha256: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    if (globalThis.crypto?.subtle === undefined) return;
+    await this.#write(nameOf(sha256, bytes.length), bytes);
   }
 
   /** What was noted under a key of any form; undefined if nothing was, or if it cannot be read. */
