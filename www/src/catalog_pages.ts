@@ -9,7 +9,7 @@ import { credentialsFor } from "./safe_url.ts";
 interface CatalogExpert {
   id: string;
   adapter: { url: string };
-  pages: { offset: number; bytes: number; sha256: string }[];
+  pages: { block: string; offset: number; bytes: number; sha256: string }[];
 }
 
 /** @throws GanderError `unknown-expert` */
@@ -30,8 +30,8 @@ export function pagesOf(catalogs: readonly CatalogFiles[], ids: readonly string[
     }
     const url = resolveFileUrl(expert.adapter.url, expert.catalogUrl);
     const credentials = credentialsFor(url, expert.catalogUrl);
-    return expert.pages.map(({ offset, bytes, sha256 }) => ({
-      ...{ expert: id, url, credentials, offset, bytes, sha256: sha256.toLowerCase() },
+    return expert.pages.map(({ block, offset, bytes, sha256 }) => ({
+      ...{ expert: id, block, url, credentials, offset, bytes, sha256: sha256.toLowerCase() },
     }));
   });
 }

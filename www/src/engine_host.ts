@@ -7,6 +7,7 @@ import { AdapterStore, type BroughtPage, type PageSource } from "./adapter_store
 import { type BaseFiles, fetchBase, giveBase } from "./base_files.ts";
 import { type CatalogFiles, fetchCatalog, readOrDrop, resolveFileUrl } from "./catalog_files.ts";
 import { pagesOf } from "./catalog_pages.ts";
+import { DecoderPrefetch, keyOf } from "./decoder_prefetch.ts";
 import type { Engine, EngineModule, MissingPage, Step } from "./engine.ts";
 import { GanderError, type GanderErrorCode, throwIfAborted, toGanderError } from "./errors.ts";
 import { FileStore } from "./file_store.ts";
@@ -21,11 +22,11 @@ import type {
 } from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
 import { PageCache } from "./page_cache.ts";
-import { prefetch } from "./prefetch.ts";
+import { type ExpertPage, prefetch } from "./prefetch.ts";
 import { credentialsFor } from "./safe_url.ts";
 import { throttled } from "./throttle.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
-import type { Answer, OnProgress, RoutedChoice } from "./types.ts";
+import type { Answer, OnProgress, RoutedChoice, Stats } from "./types.ts";
 import { allOrFirstFailure, linked, yieldToEvents } from "./waiting.ts";
 
 /** What is wrong with a device, not with the request. */
@@ -47,6 +48,8 @@ export class EngineHost implements Host {
   #catalog: CatalogFiles | undefined;
   #cache: PageCache | undefined;
   #store: AdapterStore | undefined;
+  /** Keys of the pages that the engine was given. It may have made room of some. */
+  readonly #provided = new Set<string>();
   /** Set once the engine broke a promise of its own; it cannot be trusted after that. */
   #broken: GanderError | undefined;
 
@@ -125,7 +128,7 @@ export class EngineHost implements Host {
         return undefined;
       },
       prefetch: () => {
-        const pages = pagesOf(this.#catalog ? [this.#catalog] : [], request.experts ?? []);
+        const pages = this.#pagesOf(request.experts ?? []);
         return prefetch(this.#usable(this.#store), pages, throttled(onProgress), stop.signal);
       },
     };
@@ -151,6 +154,14 @@ export class EngineHost implements Host {
     const meter = new Meter();
     const routing: RoutedChoice[] = [];
     const { input, options } = request;
+    const ahead = request.prefetch
+      ? new DecoderPrefetch(
+          this.#usable(this.#store),
+          (experts) => this.#pagesOf(experts),
+          this.#provided,
+          signal,
+        )
+      : undefined;
     await this.#call(() =>
       engine.start(typeof input === "string" ? { ...options, text: input } : { ...options, inputIds: input }),
     );
@@ -168,10 +179,11 @@ export class EngineHost implements Host {
             break;
           }
           case "missing":
+            ahead?.wanted(step.pages);
             await meter.waiting(this.#bring(step.pages, meter, events.onProgress, signal, engine));
             break;
           case "done":
-            return answerOf(step, routing, options.trace === true, meter);
+            return answerOf(step, routing, options.trace === true, meter, ahead);
         }
       }
     } catch (error) {
@@ -183,6 +195,7 @@ export class EngineHost implements Host {
 
   /** The answer is lost with its device; the model is not. */
   async #reopen(engine: Engine, events: GenerateEvents): Promise<void> {
+    this.#provided.clear();
     await this.#call(() => engine.reopen());
     events.onDevice(engine.deviceInfo());
   }
@@ -207,11 +220,16 @@ export class EngineHost implements Host {
         const brought = await store.page(this.#sourceOf(page), transfers.signal);
         const { bytes } = brought;
         await this.#call(() => engine.provide(page.page, bytes));
+        this.#provided.add(keyOf(page));
         meter.page(brought);
         loaded += bytes.length;
         onProgress({ phase: "pages", file, loaded, total });
       }),
     );
+  }
+
+  #pagesOf(experts: readonly string[]): ExpertPage[] {
+    return pagesOf(this.#catalog ? [this.#catalog] : [], experts);
   }
 
   #sourceOf(page: MissingPage): PageSource {
@@ -267,9 +285,12 @@ function answerOf(
   decoderRouting: RoutedChoice[],
   traced: boolean,
   meter: Meter,
+  ahead: DecoderPrefetch | undefined,
 ): Answer {
   const { text, finish, inputIds, outputIds } = done;
-  const answer: Answer = { text, finish, inputIds, outputIds, stats: meter.stats(done.passes) };
+  const none = { pagesPrefetched: 0, bytesPrefetched: 0, pagesPrefetchedWanted: 0 };
+  const stats = { ...meter.stats(done.passes), ...(ahead?.counts() ?? none) };
+  const answer: Answer = { text, finish, inputIds, outputIds, stats };
   if (traced) answer.routing = [...(done.encoderRouting ?? []), ...decoderRouting];
   return answer;
 }
@@ -298,7 +319,7 @@ class Meter {
     this.#waited += performance.now() - start;
   }
 
-  stats(passes: number): Answer["stats"] {
+  stats(passes: number): Omit<Stats, keyof ReturnType<DecoderPrefetch["counts"]>> {
     const { fetched, bytesFetched, fromCache, bytesFromCache } = this.#pages;
     const milliseconds = performance.now() - this.#start;
     return {

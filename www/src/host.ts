@@ -40,6 +40,8 @@ export interface Loaded {
 export interface GenerateRequest {
   input: Input;
   options: EngineOptions;
+  /** Of `GenerateOptions`; the engine does not fetch. */
+  prefetch?: boolean;
 }
 
 export interface GenerateEvents {

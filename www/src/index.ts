@@ -69,9 +69,9 @@ export class Gander {
    * this call.
    */
   generate(input: Input, options: GenerateOptions = {}): Generation {
-    const { signal, onProgress = () => {}, ...engineOptions } = options;
+    const { signal, onProgress = () => {}, prefetch = false, ...engineOptions } = options;
     const run = async (onPiece: (piece: Piece) => void, stop: AbortSignal) => {
-      const request = { input, options: checkedOptions(engineOptions) };
+      const request = { input, options: checkedOptions(engineOptions), prefetch };
       const onDevice = (device: LoadedDevice) => {
         this.#device = device;
       };
@@ -107,7 +107,7 @@ function checkedOptions(options: EngineOptions): EngineOptions {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   const unknown = given.find(([name]) => !Object.hasOwn(engineOptionNames, name));
   if (unknown) {
-    const expected = `one of ${Object.keys(engineOptionNames).join(", ")}, signal, onProgress`;
+    const expected = `one of ${Object.keys(engineOptionNames).join(", ")}, prefetch, signal, onProgress`;
     throw new GanderError("invalid-option", unknown[0], "there is no such option", expected);
   }
   return Object.fromEntries(given);

@@ -40,6 +40,10 @@ export interface Stats {
   /** Of them, those that an earlier answer or visit had left in the cache. */
   pagesFromCache: number;
   bytesFromCache: number;
+  /** With `prefetch`: pages that were fetched before a step wanted them, beside those above; and how many of them one did. */
+  pagesPrefetched: number;
+  bytesPrefetched: number;
+  pagesPrefetchedWanted: number;
   /** Of `milliseconds`, those in which the engine waited for pages. */
   waitMilliseconds: number;
 }
@@ -207,6 +211,11 @@ export interface GenerateOptions {
   seed?: number;
   /** End the text before any of these. */
   stop?: string[];
+  /**
+   * Fetch an expert's decoder pages as soon as the input wants half of its encoder pages: fewer waits, for pages that may
+   * not be wanted. Default false.
+   */
+  prefetch?: boolean;
   /** Report which experts served each token. */
   trace?: boolean;
   /** Stops the generation within one step. The model stays usable. */
