@@ -15,7 +15,7 @@ export interface ListedCatalog {
 /** What is used of a catalogue's entry; the engine has found it well-formed. */
 interface CatalogExpert {
   adapter: { url: string };
-  pages: { offset: number; bytes: number; sha256: string }[];
+  pages: { block: string; offset: number; bytes: number; sha256: string }[];
 }
 
 /** @throws GanderError `unknown-expert` */
@@ -36,8 +36,8 @@ export function pagesOf(catalogs: readonly ListedCatalog[], ids: readonly string
     }
     const url = resolveFileUrl(expert.adapter.url, expert.catalogUrl);
     const credentials = credentialsFor(url, expert.catalogUrl);
-    return expert.pages.map(({ offset, bytes, sha256 }) => ({
-      ...{ expert: id, url, credentials, offset, bytes, sha256: sha256.toLowerCase() },
+    return expert.pages.map(({ block, offset, bytes, sha256 }) => ({
+      ...{ expert: id, block, url, credentials, offset, bytes, sha256: sha256.toLowerCase() },
     }));
   });
 }

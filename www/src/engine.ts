@@ -31,7 +31,7 @@ export interface CatalogFiles {
 export type StartRequest = { text?: string; inputIds?: readonly number[] } & EngineOptions;
 
 /** The options that reach the engine; the others are the host's. */
-export type EngineOptions = Omit<GenerateOptions, "signal" | "onProgress" | "budget">;
+export type EngineOptions = Omit<GenerateOptions, "signal" | "onProgress" | "budget" | "prefetch">;
 
 /** One expert's LoRA weights for one block: a byte range of a file. */
 export interface MissingPage {

@@ -8,6 +8,7 @@ import { type BaseFiles, fetchBase, giveBase } from "./base_files.ts";
 import { Purse } from "./budget.ts";
 import { fetchCatalog, readOrDrop, resolveFileUrl } from "./catalog_files.ts";
 import { type ListedCatalog, pagesOf } from "./catalog_pages.ts";
+import { DecoderPrefetch, keyOf } from "./decoder_prefetch.ts";
 import type { Engine, EngineModule, MissingPage, StartRequest, Step } from "./engine.ts";
 import { GanderError, type GanderErrorCode, throwIfAborted, toGanderError } from "./errors.ts";
 import { FileStore } from "./file_store.ts";
@@ -25,7 +26,7 @@ import type {
 } from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
 import { PageCache } from "./page_cache.ts";
-import { prefetch } from "./prefetch.ts";
+import { type ExpertPage, prefetch } from "./prefetch.ts";
 import { RunAhead } from "./run_ahead.ts";
 import { credentialsFor } from "./safe_url.ts";
 import { throttled } from "./throttle.ts";
@@ -57,6 +58,8 @@ export class EngineHost implements Host {
   #purse = new Purse(undefined);
   /** Pages that came behind the tokens of answers that do not wait, for the next step. */
   #arrived: (BroughtPage & { page: number })[] = [];
+  /** Keys of the pages that the engine was given. It may have made room of some. */
+  readonly #provided = new Set<string>();
   /** Set once the engine broke a promise of its own; it cannot be trusted after that. */
   #broken: GanderError | undefined;
 
@@ -148,7 +151,7 @@ export class EngineHost implements Host {
         return undefined;
       },
       prefetch: () => {
-        const pages = pagesOf(this.#catalogs, request.experts ?? []);
+        const pages = this.#pagesOf(request.experts ?? []);
         return prefetch(this.#usable("prefetch", this.#store), pages, throttled(onProgress), stop.signal);
       },
     };
@@ -181,6 +184,8 @@ export class EngineHost implements Host {
     const meter = new Meter();
     const written = request.options.trace ? new WrittenTokens() : undefined;
     const purses = [this.#purse, new Purse(request.budget)];
+    const ahead =
+      request.prefetch && !purses.some((purse) => purse.isLimited) ? this.#ahead(signal) : undefined;
     await this.#call(() => engine.start(startRequest(request)));
     return this.#untilDone(engine, events, async () => {
       for (;;) {
@@ -197,12 +202,13 @@ export class EngineHost implements Host {
             break;
           }
           case "missing":
+            ahead?.wanted(step.pages);
             await meter.waiting(
               this.#bringAffordable(step.pages, purses, meter, events.onProgress, signal, engine),
             );
             break;
           case "done":
-            return answerOf(step, written, meter);
+            return answerOf(step, written, meter, ahead);
         }
       }
     });
@@ -252,6 +258,7 @@ export class EngineHost implements Host {
 
   /** The answer is lost with its device; the model is not. */
   async #reopen(engine: Engine, events: RunEvents): Promise<void> {
+    this.#provided.clear();
     await this.#call(() => engine.reopen());
     events.onDevice(engine.deviceInfo());
   }
@@ -317,11 +324,21 @@ export class EngineHost implements Host {
         const brought = await store.page(this.#sourceOf(page), transfers.signal);
         const { bytes } = brought;
         await this.#call(() => engine.provide(page.page, bytes));
+        this.#provided.add(keyOf(page));
         meter.page(brought);
         loaded += bytes.length;
         onProgress({ phase: "pages", file, loaded, total });
       }),
     );
+  }
+
+  #pagesOf(experts: readonly string[]): ExpertPage[] {
+    return pagesOf(this.#catalogs, experts);
+  }
+
+  #ahead(signal: AbortSignal): DecoderPrefetch {
+    const store = this.#usable("generate", this.#store);
+    return new DecoderPrefetch(store, (experts) => this.#pagesOf(experts), this.#provided, signal);
   }
 
   #sourceOf(page: MissingPage): PageSource {
@@ -390,9 +407,12 @@ function answerOf(
   done: Extract<Step, { kind: "done" }>,
   written: WrittenTokens | undefined,
   meter: Meter,
+  ahead: DecoderPrefetch | undefined,
 ): PlainAnswer {
   const { text, finish, inputIds, outputIds } = done;
-  const answer: PlainAnswer = { text, finish, inputIds, outputIds, stats: meter.stats(done) };
+  const none = { pagesPrefetched: 0, bytesPrefetched: 0, pagesPrefetchedWanted: 0 };
+  const stats = { ...meter.stats(done), ...(ahead?.counts() ?? none) };
+  const answer: PlainAnswer = { text, finish, inputIds, outputIds, stats };
   if (written) {
     const inputTokens = inputIds.map((id, token) => ({ id, text: done.inputTexts?.[token] ?? null }));
     const choices = [...(done.encoderRouting ?? []), ...written.choices];
@@ -438,7 +458,7 @@ class Meter {
     this.#waited += performance.now() - start;
   }
 
-  stats(work: Extract<Step, { kind: "done" }>): Stats {
+  stats(work: Extract<Step, { kind: "done" }>): Omit<Stats, keyof ReturnType<DecoderPrefetch["counts"]>> {
     const { fetched, bytesFetched, fromCache, bytesFromCache } = this.#pages;
     const milliseconds = performance.now() - this.#start;
     return {

@@ -45,6 +45,8 @@ export interface GenerateRequest {
   input: Input;
   options: EngineOptions;
   budget?: Budget;
+  /** Of `GenerateOptions`; the engine does not fetch. */
+  prefetch?: boolean;
 }
 
 export interface ScoreRequest extends GenerateRequest {

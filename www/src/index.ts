@@ -132,6 +132,7 @@ function runRequest(input: Input, options: GenerateOptions): GenerateRequest {
   checkBudget("budget", options.budget);
   const request: GenerateRequest = { input, options: engineOptionsOf(options) };
   if (options.budget) request.budget = options.budget;
+  if (options.prefetch) request.prefetch = true;
   return request;
 }
 

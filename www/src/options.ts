@@ -62,6 +62,7 @@ const engineOptions: Record<keyof EngineOptions, Kind> = {
 const generateOptions: Record<keyof GenerateOptions, Kind> = {
   ...engineOptions,
   budget: object,
+  prefetch: boolean,
   signal,
   onProgress: callback,
 };

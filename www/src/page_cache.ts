@@ -23,6 +23,9 @@ const MOST_FAILURES = 3;
 
 const TOUCH_DELAY_MILLISECONDS = 1000;
 
+/** Of a whole file, or of the beginning of one. */
+export type NoteKind = "file" | "part";
+
 export class PageCache {
   readonly #shelf: Shelf;
   readonly #budgetBytes: number;
@@ -84,34 +87,36 @@ export class PageCache {
     return undefined;
   }
 
-  /** Keeps bytes whose hash was checked. */
-  keepPage(sha256: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    return this.#write(nameOf(sha256, bytes.length), bytes);
+  /** Keeps bytes whose hash was checked. Where none can be computed nothing is kept: what is wrong would stay so. */
+  async keepPage(sha256: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    if (globalThis.crypto?.subtle === undefined) return;
+    await this.#write(nameOf(sha256, bytes.length), bytes);
   }
 
-  /** What was noted under a key of any form; undefined if nothing was, or if it cannot be read. */
-  async note<T>(key: string, kind: "file" | "part"): Promise<T | undefined> {
-    const name = `${await hexSha256(new TextEncoder().encode(key))}-${kind}`;
+  /** What was noted under a key of any form; undefined if nothing was, or if it is not what was written. */
+  async note<T>(key: string, kind: NoteKind): Promise<T | undefined> {
+    const name = await noteName(key, kind);
     const bytes = await this.#read(name);
     if (bytes === undefined) return undefined;
-    try {
-      this.#pinned.add(name);
-      this.#use(name);
-      return JSON.parse(new TextDecoder().decode(bytes)) as T;
-    } catch {
+    const [hash, text = ""] = splitOnce(new TextDecoder().decode(bytes), "\n");
+    if (hash !== (await hashOf(text))) {
       await this.#remove(name);
       return undefined;
     }
-  }
-
-  async keepNote(key: string, kind: "file" | "part", note: unknown): Promise<void> {
-    const name = `${await hexSha256(new TextEncoder().encode(key))}-${kind}`;
     this.#pinned.add(name);
-    await this.#write(name, new TextEncoder().encode(JSON.stringify(note)));
+    this.#use(name);
+    return JSON.parse(text) as T;
   }
 
-  async dropNote(key: string, kind: "file" | "part"): Promise<void> {
-    await this.#remove(`${await hexSha256(new TextEncoder().encode(key))}-${kind}`);
+  async keepNote(key: string, kind: NoteKind, note: unknown): Promise<void> {
+    const name = await noteName(key, kind);
+    const text = JSON.stringify(note);
+    this.#pinned.add(name);
+    await this.#write(name, new TextEncoder().encode(`${await hashOf(text)}\n${text}`));
+  }
+
+  async dropNote(key: string, kind: NoteKind): Promise<void> {
+    await this.#remove(await noteName(key, kind));
   }
 
   dropPage(sha256: string, bytes: number): Promise<void> {
@@ -263,6 +268,19 @@ export class PageCache {
     this.#failures++;
     this.#problem = `the storage failed: ${textOf(error)}`;
   }
+}
+
+async function noteName(key: string, kind: NoteKind): Promise<string> {
+  return `${await hashOf(key)}-${kind}`;
+}
+
+function hashOf(text: string): Promise<string | undefined> {
+  return hexSha256(new TextEncoder().encode(text));
+}
+
+function splitOnce(text: string, separator: string): string[] {
+  const place = text.indexOf(separator);
+  return place < 0 ? [text] : [text.slice(0, place), text.slice(place + 1)];
 }
 
 function nameOf(sha256: string, bytes: number): string {

@@ -10,6 +10,7 @@ const PARALLEL_PREFETCHES = 3;
 /** A page of an expert. */
 export interface ExpertPage extends PageSource {
   expert: string;
+  block: string;
 }
 
 /** All of them, or the first failure; what came before it is kept. */
@@ -18,6 +19,7 @@ export async function prefetch(
   pages: readonly ExpertPage[],
   onProgress: OnProgress,
   signal: AbortSignal,
+  onFetched: (page: ExpertPage) => void = () => {},
 ): Promise<Prefetched> {
   const transfers = linked(signal);
   const file = [...new Set(pages.map((page) => page.expert))].join(", ");
@@ -34,6 +36,7 @@ export async function prefetch(
       if (!isFromCache) {
         done.pagesFetched++;
         done.bytesFetched += bytes.length;
+        onFetched(page);
       }
       report();
     }

@@ -105,7 +105,7 @@ export async function transfer<T>(
       const backoff = network.backoffMilliseconds * 2 ** Math.max(attempt - 1, 0);
       await pause(Math.max(error.waitMilliseconds, backoff * (0.75 + Math.random() / 2)), options.signal);
       // Whatever came wrong must not come out of the browser's own cache again.
-      httpCache = "reload";
+      if (httpCache !== "no-store") httpCache = "reload";
     }
   }
 }

@@ -48,6 +48,10 @@ export interface Stats {
   bytesFromCache: number;
   /** Those of them that some token did without: absent with `onMiss: "skip"`, or beyond a budget. */
   pagesSkipped: number;
+  /** With `prefetch`: pages that were fetched before a step wanted them, beside those above; and how many of them one did. */
+  pagesPrefetched: number;
+  bytesPrefetched: number;
+  pagesPrefetchedWanted: number;
   /** Of `milliseconds`, those in which the engine waited for pages. */
   waitMilliseconds: number;
 }
@@ -317,6 +321,11 @@ export interface GenerateOptions {
   seed?: number;
   /** End the text before any of these. Default: none. */
   stop?: string[];
+  /**
+   * Fetch an expert's decoder pages as soon as the input wants half of its encoder pages: fewer waits, for pages that may
+   * not be wanted. Nothing under a budget. Default false.
+   */
+  prefetch?: boolean;
   /** Report which experts served each token. Default false. */
   trace?: boolean;
   /** Stops within one step (on a GPU, eight), or while waiting for its turn. The model stays usable. */

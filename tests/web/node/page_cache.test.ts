@@ -195,9 +195,13 @@ test("notes of any key are found again; broken ones are dropped", async () => {
   await cache.keepNote(key, "file", { version: '"1"', pieces: [] });
   assert.deepEqual(await cache.note(key, "file"), { version: '"1"', pieces: [] });
   assert.equal(await cache.note(key, "part"), undefined);
-  for (const name of readdirSync(folder)) writeFileSync(join(folder, name), "{");
-  assert.equal(await cache.note(key, "file"), undefined);
-  assert.deepEqual(readdirSync(folder), []);
+  const [name = ""] = readdirSync(folder);
+  const written = readFileSync(join(folder, name), "utf8");
+  for (const broken of ["", "{", "{}", written.slice(0, -1), written.replace("pieces", "places")]) {
+    writeFileSync(join(folder, name), broken);
+    assert.equal(await cache.note(key, "file"), undefined, broken);
+    assert.deepEqual(readdirSync(folder), []);
+  }
 });
 
 test("without a cache, pages are kept in memory, and it is said", async () => {

@@ -10,7 +10,7 @@ import { pathToFileURL } from "node:url";
 import type { Gander, GanderError, LoadOptions, Progress } from "gander";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { FaultServer } from "../fault_server.ts";
-import { testOcean } from "../test_ocean.ts";
+import { sha256, testOcean } from "../test_ocean.ts";
 
 type Loaded = { model: Gander };
 
@@ -198,6 +198,34 @@ test("cache: false keeps nothing behind", async () => {
   await generate("abc!");
   assert.equal((await usage()).kind, "memory");
   assert.deepEqual(await page.evaluate(() => caches.keys()), []);
+});
+
+test("a base whose hash is known is not believed otherwise, and options are checked", async () => {
+  const codeOf = (options: object) =>
+    page.evaluate(
+      async ([url, options]) => {
+        const library = "/index.js";
+        const gander = (await import(library)) as { Gander: typeof Gander };
+        const base = `${url}base.gguf`;
+        return await gander.Gander.load({ base, ...options }).then(
+          () => "none",
+          (error: GanderError) => `${error.code} ${error.place.replace(url, "")}`,
+        );
+      },
+      [ocean.url, options] as const,
+    );
+  const integrity = { [`${ocean.url}base.gguf`]: sha256(files["base.gguf"] as Uint8Array) };
+  ocean.fail("base.gguf", "altered");
+  assert.equal(await codeOf({ integrity }), "page-mismatch base.gguf");
+  ocean.mend();
+  assert.equal(await codeOf({ integrity }), "none");
+  const requests = ocean.requests.length;
+  assert.equal(await codeOf({ integrity }), "none");
+  assert.equal(ocean.requests.length, requests);
+  assert.equal(await codeOf({ integrity: { "base.gguf": "abc" } }), 'invalid-option integrity["base.gguf"]');
+  assert.equal(await codeOf({ network: { attempts: 0 } }), "invalid-option network.attempts");
+  assert.equal(await codeOf({ cache: { budgetBytes: "1 GB" } }), "invalid-option cache.budgetBytes");
+  assert.equal(await codeOf({ base: "file:///etc/passwd.gguf" }), "unsafe-url file:///etc/passwd.gguf");
 });
 
 test("prefetching brings all pages of an expert, with progress, and can be stopped", async () => {

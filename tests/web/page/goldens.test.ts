@@ -178,7 +178,11 @@ describe("in Node, without a worker", () => {
     const library = pathToFileURL(join(process.cwd(), "www/dist/index.js")).href;
     const gander = (await import(library)) as { Gander: typeof Gander };
     const experts = catalogs.map((name) => `${server.url}${name}/catalog.json`);
-    return gander.Gander.load({ base: `${server.url}base/`, experts });
+    return gander.Gander.load({
+      base: `${server.url}base/`,
+      experts,
+      cache: { folder: join(folder, "cache") },
+    });
   }
 
   for (const catalogs of [["ocean"], ["first", "others"]]) {
@@ -204,7 +208,7 @@ describe("in Node, without a worker", () => {
     const options = (id: string) => ({ include: [id], maxNewTokens: 1, trace: true });
     for (const id of [`again/${own[0]}`, `ocean/${own[1]}`]) {
       const { routing } = await model.generate(expected.input_ids, options(id));
-      const chosen = new Set(routing?.flatMap((choice) => choice.experts));
+      const chosen = new Set([...(routing ?? [])].flatMap((choice) => choice.experts));
       assert.deepEqual([...chosen], [id === `again/${own[0]}` ? id : own[1]]);
     }
     const short = model.generate(expected.input_ids, options(String(own[0])));

@@ -1,0 +1,5 @@
+// Every fault in every phase.
+
+import { testHostileNetworkIn } from "../hostile_browser.ts";
+
+testHostileNetworkIn("Chromium", () => true);
