@@ -34,13 +34,13 @@ pub struct Cpu {
     weight_layout: WeightLayout,
     buffers: Vec<Buffer>,
     freed: Vec<BufferId>,
-    scratch: Scratch,
+    scratch: Box<Scratch>,
 }
 
 impl Cpu {
     /// The CPU with no memory in use.
     pub fn new(weight_layout: WeightLayout) -> Self {
-        Cpu { weight_layout, buffers: Vec::new(), freed: Vec::new(), scratch: Scratch::default() }
+        Cpu { weight_layout, buffers: Vec::new(), freed: Vec::new(), scratch: Box::default() }
     }
 
     /// How it wants weights.

@@ -32,6 +32,7 @@ pub(crate) enum Form {
     #[default]
     Whole,
     /// The upper bytes of all, then the lower: both signed, `quant = 256 · upper + lower`.
+    #[cfg(target_arch = "x86_64")]
     Halves,
 }
 
@@ -57,6 +58,7 @@ impl Activations {
         let (blocks, _) = floats.as_chunks::<BLOCK>();
         match self.form {
             Form::Whole => self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, whole))),
+            #[cfg(target_arch = "x86_64")]
             Form::Halves => self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, halves))),
         }
     }
@@ -115,6 +117,7 @@ fn whole(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
     bytemuck::cast(*quants)
 }
 
+#[cfg(any(test, target_arch = "x86_64"))]
 fn halves(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
     let mut bytes = [0u8; 2 * BLOCK];
     let (upper, lower) = bytes.split_at_mut(BLOCK);

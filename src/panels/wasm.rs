@@ -24,40 +24,64 @@ fn multiply_of<const TOKENS: usize, const FOUR: bool>(
     tokens: [&[Block]; TOKENS],
 ) -> [[f32; ROWS]; TOKENS] {
     let bits = if FOUR { Bits::Four } else { Bits::Eight };
-    let low_nibble = u16x8_splat(15);
     let mut totals = [[f32x4_splat(0.0); 4]; TOKENS];
     for (index, block) in panel.chunks_exact(bits.block_bytes()).enumerate() {
-        let (scales, quads) = block.split_at(SCALE_BYTES);
         let blocks = tokens.map(|token| &token[index]);
-        let mut dots = [[i32x4_splat(0); 8]; TOKENS];
-        for (place, quad) in quads.chunks_exact(QUAD_BYTES).enumerate() {
-            let low = blocks.map(|block| i64x2_splat(cast(block.quad(place))));
-            let high = blocks.map(|block| i64x2_splat(cast(block.quad((place + 4) % 8))));
-            for (group, rows) in quad.as_chunks::<8>().0.iter().enumerate() {
-                // Read and widened in one instruction.
-                let weights: v128 = cast(rows.map(u16::from));
-                for ((dots, low), high) in dots.iter_mut().zip(low).zip(high) {
-                    let dots = &mut dots[group];
+        // There are registers for eight sums.
+        if TOKENS == 1 {
+            add_rows::<TOKENS, 8, FOUR>(block, blocks, 0, &mut totals);
+        } else {
+            add_rows::<TOKENS, 4, FOUR>(block, blocks, 0, &mut totals);
+            add_rows::<TOKENS, 4, FOUR>(block, blocks, 4, &mut totals);
+        }
+    }
+    totals.map(cast)
+}
+
+/// Of one block, two rows for each of some groups.
+#[inline(always)]
+fn add_rows<const TOKENS: usize, const GROUPS: usize, const FOUR: bool>(
+    block: &[u8],
+    blocks: [&Block; TOKENS],
+    first_group: usize,
+    totals: &mut [[v128; 4]; TOKENS],
+) {
+    let bits = if FOUR { Bits::Four } else { Bits::Eight };
+    let low_nibble = u16x8_splat(15);
+    let (scales, quads) = block.split_at(SCALE_BYTES);
+    let (quads, _) = quads.as_chunks::<QUAD_BYTES>();
+    let mut dots = [[i32x4_splat(0); GROUPS]; TOKENS];
+    for (place, quad) in quads.iter().enumerate() {
+        let low = blocks.map(|block| i64x2_splat(cast(block.quad(place))));
+        let high = blocks.map(|block| i64x2_splat(cast(block.quad((place + 4) % 8))));
+        let (rows, _) = quad.as_chunks::<16>();
+        for (pair, rows) in rows[first_group / 2..][..GROUPS / 2].iter().enumerate() {
+            let rows: v128 = pod_read_unaligned(rows);
+            let groups = [u16x8_extend_low_u8x16(rows), u16x8_extend_high_u8x16(rows)];
+            for (half, weights) in groups.into_iter().enumerate() {
+                for token in 0..TOKENS {
+                    let dots = &mut dots[token][2 * pair + half];
                     if FOUR {
-                        *dots = i32x4_add(*dots, i32x4_dot_i16x8(v128_and(weights, low_nibble), low));
-                        *dots = i32x4_add(*dots, i32x4_dot_i16x8(u16x8_shr(weights, 4), high));
+                        let lower = v128_and(weights, low_nibble);
+                        *dots = i32x4_add(*dots, i32x4_dot_i16x8(lower, low[token]));
+                        *dots = i32x4_add(*dots, i32x4_dot_i16x8(u16x8_shr(weights, 4), high[token]));
                     } else {
-                        *dots = i32x4_add(*dots, i32x4_dot_i16x8(weights, low));
+                        *dots = i32x4_add(*dots, i32x4_dot_i16x8(weights, low[token]));
                     }
                 }
             }
         }
-        for ((totals, dots), block) in totals.iter_mut().zip(dots).zip(blocks) {
-            let offset = i32x4_splat(-bits.offset() * block.sum);
-            for (group, total) in totals.iter_mut().enumerate() {
-                let [a, b] = [dots[2 * group], dots[2 * group + 1]];
-                let pairs = i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b));
-                let rows = f32x4_convert_i32x4(i32x4_add(pairs, offset));
-                let scales: v128 = pod_read_unaligned(&scales[16 * group..][..16]);
-                let scales = f32x4_mul(scales, f32x4_splat(block.scale));
-                *total = f32x4_add(*total, f32x4_mul(rows, scales));
-            }
+    }
+    for token in 0..TOKENS {
+        let offset = i32x4_splat(-bits.offset() * blocks[token].sum);
+        for pair in 0..GROUPS / 2 {
+            let [a, b] = [dots[token][2 * pair], dots[token][2 * pair + 1]];
+            let pairs = i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b));
+            let rows = f32x4_convert_i32x4(i32x4_add(pairs, offset));
+            let group = first_group / 2 + pair;
+            let scales: v128 = pod_read_unaligned(&scales[16 * group..][..16]);
+            let scales = f32x4_mul(scales, f32x4_splat(blocks[token].scale));
+            totals[token][group] = f32x4_add(totals[token][group], f32x4_mul(rows, scales));
         }
     }
-    totals.map(cast)
 }

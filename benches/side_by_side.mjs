@@ -1,9 +1,9 @@
-// npm run bench:webgpu: gander and transformers.js on WebGPU, a random-weight flan-t5-small each, in turn on one page of one
-// browser.
+// npm run bench: gander and transformers.js on the CPU, one thread each, a random-weight flan-t5-small each, in turn on one page
+// of one browser. npm run bench:webgpu: the same on WebGPU.
 //
-// usage: npm run bench:webgpu -- [--tokens N] [--new-tokens N] [--rounds N] [--types q4,fp32] [--models FOLDER] [--record FILE]
+// usage: npm run bench -- [--device cpu] [--tokens N] [--new-tokens N] [--rounds N] [--types q8,fp32] [--models FOLDER] [--record FILE]
 //
-// The first run takes some minutes: it installs the peer and, unless --models has the folder that webgpu/random_model.py
+// The first run takes some minutes: it installs the peer and, unless --models has the folder that side_by_side/random_model.py
 // makes, Python packages to make it. All of it is kept in the user's cache, outside the repository.
 
 import { writeFileSync } from "node:fs";
@@ -12,21 +12,31 @@ import { parseArgs } from "node:util";
 import { chromium } from "playwright-core";
 import { say } from "../scripts/lib/say.mjs";
 import { serve } from "../scripts/serve/server.mjs";
-import { peerVersion, prepare } from "./webgpu/prepare.mjs";
-import { median, report } from "./webgpu/report.mjs";
+import { peerVersion, prepare } from "./side_by_side/prepare.mjs";
+import { median, report } from "./side_by_side/report.mjs";
 
 const { values } = parseArgs({
   options: {
+    device: { type: "string", default: "cpu" },
     tokens: { type: "string", default: "64" },
-    "new-tokens": { type: "string", default: "8" },
-    rounds: { type: "string", default: "3" },
-    types: { type: "string", default: "q4,fp32" },
+    "new-tokens": { type: "string" },
+    rounds: { type: "string" },
+    types: { type: "string" },
     models: { type: "string" },
     record: { type: "string" },
   },
 });
-const [tokens, newTokens, rounds] = [values.tokens, values["new-tokens"], values.rounds].map(Number);
-const subjects = ["gander", ...values.types.split(",").map((type) => `transformers.js ${type}`)];
+const { device } = values;
+const defaults = {
+  cpu: { types: "q8", newTokens: 64, rounds: 5 },
+  webgpu: { types: "q4,fp32", newTokens: 8, rounds: 3 },
+}[device];
+if (!defaults) throw new Error(`--device ${device}; expected cpu or webgpu`);
+const tokens = Number(values.tokens);
+const newTokens = Number(values["new-tokens"] ?? defaults.newTokens);
+const rounds = Number(values.rounds ?? defaults.rounds);
+const types = (values.types ?? defaults.types).split(",");
+const subjects = ["gander", ...types.map((type) => `transformers.js ${type}`)];
 
 const folder = await prepare(values.models);
 const server = await serve({ folder, port: 0 });
@@ -41,7 +51,7 @@ try {
   const measured = new Map(subjects.map((subject) => [subject, []]));
   const loaded = new Map();
   for (const subject of subjects) {
-    loaded.set(subject, await page.evaluate((subject) => globalThis.load(subject), subject));
+    loaded.set(subject, await page.evaluate((question) => globalThis.load(question), { subject, device }));
     say(`${subject}: loaded in ${(loaded.get(subject) / 1000).toFixed(1)} s`);
   }
   // The first round compiles what is compiled once, and does not count.
@@ -68,12 +78,14 @@ try {
   }));
   const text = report({
     rows,
+    device,
+    types,
     tokens,
     newTokens,
     rounds,
     peerVersion,
     browser: `Chromium ${browser.version()}`,
-    adapter: await page.evaluate(() => globalThis.adapter()),
+    adapter: device === "webgpu" ? await page.evaluate(() => globalThis.adapter()) : undefined,
     machine: `${cpus()[0].model}, ${cpus().length} cores, shared with other work`,
   });
   say(`\n${text}`);

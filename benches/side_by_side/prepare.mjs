@@ -1,6 +1,6 @@
 // Brings what the comparison needs into one folder to serve: the built package, the peer, and the model for each.
 
-import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { run } from "../../scripts/lib/command.mjs";
 import { distFolder, root, userCache } from "../../scripts/lib/paths.mjs";
@@ -8,7 +8,7 @@ import { say } from "../../scripts/lib/say.mjs";
 
 export const peerVersion = "4.3.1";
 
-const cache = join(userCache, "webgpu-bench");
+const cache = join(userCache, "side-by-side");
 
 /**
  * The folder to serve.
@@ -27,16 +27,19 @@ export async function prepare(models) {
     await must("npm", ["install", "--ignore-scripts", "--no-save", "--prefix", peer, name]);
   }
   const base = join(cache, "base.gguf");
-  const quantize = ["quantize", join(made, "base"), "-o", base, "--type", "q8_0"];
-  rmSync(base, { force: true });
-  await must("cargo", ["run", "--quiet", "--locked", "--", ...quantize]);
+  const source = join(made, "base/model.safetensors");
+  if (!existsSync(base) || statSync(base).mtime < statSync(source).mtime) {
+    rmSync(base, { force: true });
+    const quantize = ["quantize", join(made, "base"), "-o", base, "--type", "q8_0"];
+    await must("cargo", ["run", "--quiet", "--locked", "--", ...quantize]);
+  }
 
   const folder = join(cache, "served");
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
   cpSync(distFolder, join(folder, "dist"), { recursive: true });
-  cpSync(join(root, "benches/webgpu/page.html"), join(folder, "index.html"));
-  cpSync(join(root, "benches/webgpu/engines.mjs"), join(folder, "engines.mjs"));
+  cpSync(join(root, "benches/side_by_side/page.html"), join(folder, "index.html"));
+  cpSync(join(root, "benches/side_by_side/engines.mjs"), join(folder, "engines.mjs"));
   symlinkSync(base, join(folder, "base.gguf"));
   symlinkSync(join(made, "peer"), join(folder, "peer"));
   symlinkSync(join(peer, "node_modules"), join(folder, "npm"));
@@ -45,14 +48,14 @@ export async function prepare(models) {
 
 async function makeModels() {
   const made = join(cache, "models");
-  if (existsSync(join(made, "peer/onnx/decoder_model_merged_q4.onnx"))) return made;
+  if (existsSync(join(made, "peer/onnx/decoder_model_merged_quantized.onnx"))) return made;
   const python = join(cache, "python/bin/python");
   if (!existsSync(python)) await must("python3", ["-m", "venv", join(cache, "python")]);
   say("installing what exports to ONNX (some gigabytes with torch) ...");
   const packages = ["optimum-onnx", "onnx", "onnx-ir", "onnxruntime", "torch"];
   await must(python, ["-m", "pip", "install", "--quiet", ...packages]);
   say("making a random flan-t5-small ...");
-  await must(python, [join(root, "benches/webgpu/random_model.py"), made]);
+  await must(python, [join(root, "benches/side_by_side/random_model.py"), made]);
   return made;
 }
 

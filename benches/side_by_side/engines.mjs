@@ -4,9 +4,10 @@
 const models = new Map();
 
 /** Loads a subject, and returns how long that took, in milliseconds. */
-globalThis.load = async (subject) => {
+globalThis.load = async ({ subject, device }) => {
   const start = performance.now();
-  models.set(subject, subject === "gander" ? await loadGander() : await loadPeer(subject.split(" ")[1]));
+  const [, type] = subject.split(" ");
+  models.set(subject, subject === "gander" ? await loadGander(device) : await loadPeer(device, type));
   return performance.now() - start;
 };
 
@@ -22,9 +23,9 @@ globalThis.adapter = async () => {
   return [vendor, architecture, description].filter(Boolean).join(" ");
 };
 
-async function loadGander() {
+async function loadGander(device) {
   const { Gander } = await import("/dist/index.js");
-  const model = await Gander.load({ base: "base.gguf", device: "webgpu" });
+  const model = await Gander.load({ base: "base.gguf", device });
   return async (ids, maxNewTokens) => {
     const start = performance.now();
     const times = [];
@@ -33,7 +34,7 @@ async function loadGander() {
   };
 }
 
-async function loadPeer(dtype) {
+async function loadPeer(device, dtype) {
   const { AutoModelForSeq2SeqLM, Tensor, env } = await import(
     "/npm/@huggingface/transformers/dist/transformers.web.min.js"
   );
@@ -41,7 +42,9 @@ async function loadPeer(dtype) {
   env.allowRemoteModels = false;
   env.localModelPath = "/";
   env.backends.onnx.wasm.wasmPaths = "/npm/onnxruntime-web/dist/";
-  const model = await AutoModelForSeq2SeqLM.from_pretrained("peer", { device: "webgpu", dtype });
+  env.backends.onnx.wasm.numThreads = 1;
+  const options = { device: device === "cpu" ? "wasm" : device, dtype };
+  const model = await AutoModelForSeq2SeqLM.from_pretrained("peer", options);
   return async (ids, count) => {
     const input = new Tensor("int64", BigInt64Array.from(ids, BigInt), [1, ids.length]);
     const mask = new Tensor("int64", new BigInt64Array(ids.length).fill(1n), [1, ids.length]);
