@@ -18,14 +18,6 @@ export async function fetchCatalog(
   onProgress: OnProgress,
   signal: AbortSignal,
 ): Promise<CatalogFiles> {
-  if (hasCredentials(new URL(url))) {
-    throw new GanderError(
-      "invalid-option",
-      "experts",
-      "the URL carries a name or a password",
-      "a URL without",
-    );
-  }
   const report = (file: string) => (loaded: number, total: number | null) =>
     onProgress({ phase: "experts", file, loaded, total });
   const json = await store.file(url, {
@@ -64,7 +56,8 @@ export async function readOrDrop<T>(
 
 /**
  * The address of a file that the catalogue names: in the catalogue's own folder or below, or anywhere by http or https.
- * The engine has the same rule; here it is held by the parser that the browser fetches with.
+ * The engine has the same rule; here it is held by the parser that the browser fetches with. What is wrong with an address
+ * wherever it comes from, a password in it, is found when it is fetched.
  */
 export function resolveFileUrl(url: string, catalogUrl: string): string {
   const refuse = (problem: string, cause?: unknown) =>
@@ -72,7 +65,7 @@ export function resolveFileUrl(url: string, catalogUrl: string): string {
       "invalid-file",
       catalogUrl,
       `${JSON.stringify(url)} ${problem}`,
-      "a URL relative to the catalogue and not above it, or an http or https URL without a password",
+      "a URL relative to the catalogue and not above it, or an http or https URL",
       { cause },
     );
   let resolved: URL;
@@ -83,14 +76,9 @@ export function resolveFileUrl(url: string, catalogUrl: string): string {
   } catch (cause) {
     throw refuse("is not a URL", cause);
   }
-  if (hasCredentials(resolved)) throw refuse("carries a name or a password");
   const isOfTheWeb = resolved.protocol === "https:" || resolved.protocol === "http:";
   if (/^https?:\/\//i.test(url) ? !isOfTheWeb : !resolved.href.startsWith(folder.href)) {
     throw refuse("leads elsewhere");
   }
   return resolved.href;
-}
-
-function hasCredentials(url: URL): boolean {
-  return url.username !== "" || url.password !== "";
 }

@@ -14,26 +14,35 @@ export interface ListedCatalog {
 
 /** What is used of a catalogue's entry; the engine has found it well-formed. */
 interface CatalogExpert {
+  id: string;
   adapter: { url: string };
   pages: { block: string; offset: number; bytes: number; sha256: string }[];
 }
 
-/** @throws GanderError `unknown-expert` */
-export function pagesOf(catalogs: readonly ListedCatalog[], ids: readonly string[]): ExpertPage[] {
-  const experts = catalogs.flatMap(({ url: catalogUrl, json, ids: names }) => {
-    const catalog = JSON.parse(new TextDecoder().decode(json)) as { experts: CatalogExpert[] };
-    return catalog.experts.map((expert, index) => ({ ...expert, catalogUrl, id: names[index] }));
+/**
+ * `names` are ids, or full names: `<catalogue>/<id>`.
+ * @throws GanderError `unknown-expert`
+ */
+export function pagesOf(catalogs: readonly ListedCatalog[], names: readonly string[]): ExpertPage[] {
+  const experts = catalogs.flatMap(({ url: catalogUrl, json, ids }) => {
+    const catalog = JSON.parse(new TextDecoder().decode(json)) as { name: string; experts: CatalogExpert[] };
+    return catalog.experts.map((expert, index) => {
+      const id = ids[index] ?? expert.id;
+      return { ...expert, catalogUrl, id, fullName: `${catalog.name}/${expert.id}` };
+    });
   });
-  return [...new Set(ids)].flatMap((id) => {
-    const expert = experts.find((candidate) => candidate.id === id);
-    if (!expert) {
-      throw new GanderError(
-        "unknown-expert",
-        "prefetch",
-        `there is no "${id}"`,
-        "an expert of the catalogue",
-      );
-    }
+  const wanted = names.map((name) => {
+    const expert = experts.find(({ id, fullName }) => id === name || fullName === name);
+    if (expert) return expert;
+    throw new GanderError(
+      "unknown-expert",
+      "prefetch",
+      `there is no "${name}"`,
+      "an expert of the catalogue",
+    );
+  });
+  return [...new Set(wanted)].flatMap((expert) => {
+    const { id } = expert;
     const url = resolveFileUrl(expert.adapter.url, expert.catalogUrl);
     const credentials = credentialsFor(url, expert.catalogUrl);
     return expert.pages.map(({ block, offset, bytes, sha256 }) => ({

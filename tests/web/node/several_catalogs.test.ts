@@ -88,15 +88,27 @@ test("one that is missing is named and stops the others", async () => {
   await assert.rejects(load(), { code: "not-found", place: `${servers[1].url}catalog.json` });
 });
 
-test("a URL with a password is refused before anything is sent", async () => {
+test("an address with a password is refused before anything is sent", async () => {
   const base = { url: `${servers[0].url}base.gguf` };
   const catalogUrls = [`${servers[1].url.replace("//", "//name:word@")}catalog.json`];
-  await assert.rejects(
-    host.load({ base, catalogUrls, device: "cpu", wasmUrl: "" }, () => {}, never()),
-    {
-      code: "invalid-option",
-      place: "experts",
-    },
-  );
+  const loading = host.load({ base, catalogUrls, device: "cpu", wasmUrl: "" }, () => {}, never());
+  await assert.rejects(loading, { code: "unsafe-url", place: `${servers[1].url}catalog.json` });
   assert.deepEqual(servers[1].requests, []);
+});
+
+test("experts are prefetched by their ids and by their full names, each once", async () => {
+  await load();
+  for (const server of servers) server.requests.length = 0;
+  const prefetch = (...experts: string[]) =>
+    host.cache({ ask: "prefetch" as const, experts }, () => {}, never());
+  const { pages } = await prefetch("digits", "second/digits", "second/letters");
+  assert.equal(pages, 4);
+  assert.deepEqual(servers[0].requests, []);
+  assert.deepEqual(
+    new Set(servers[1].requests),
+    new Set(["experts/digits.safetensors", "experts/letters.safetensors"]),
+  );
+  for (const name of ["letters", "first/digits"]) {
+    await assert.rejects(prefetch(name), { code: "unknown-expert", place: "prefetch" });
+  }
 });
