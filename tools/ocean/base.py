@@ -27,7 +27,7 @@ from .training import Batch, Example
 
 SEED = 1
 MARKERS = set(MARKER_ID.values())
-STEPS, HOLD, BATCH, RATE = 6000, 2500, 48, 2e-3
+STEPS, HOLD, BATCH, RATE = 7000, 3600, 48, 2e-3
 PROBE_WEIGHT, POINTER_WEIGHT = 1.0, 0.3
 TIDY = 0.25  #: how many fields are in standard form as they come; to the base these are only another way to write
 POINTER_BLOCKS = (1, 2)
@@ -84,14 +84,16 @@ class Pointers:
 
 
 def copy_noise(codec: Codec, rng: random.Random, longest: int) -> Example:
-    """Random tokens, or random digits and signs, to be copied as they are."""
+    """Random tokens, or random digits and signs that now and then repeat, to be copied as they are."""
     n = rng.randint(2, longest)
     first = 3 + len(KINDS) + 1
-    if rng.random() < 0.7:
+    if rng.random() < 0.5:
         ids = [rng.randrange(first, codec.size - 16) for _ in range(n)]
     else:
         some = [codec.fast.token_to_id(c) for c in rng.choice(("0123456789", "0123456789-.", "abcdeghiklmnoprstuv", "01"))]
-        ids = [rng.choice(some) for _ in range(n)]
+        stutter, ids = rng.choice((0.0, 0.2, 0.4)), []
+        for _ in range(n):
+            ids.append(rng.choice(ids[-3:]) if ids and rng.random() < stutter else rng.choice(some))
     return Example(ids + [EOS], ids + [EOS], sources=list(range(n + 1)))
 
 
@@ -132,9 +134,9 @@ def fill_gaps(codec: Codec, rng: random.Random) -> Example:
 def curriculum(codec: Codec, rng: random.Random) -> Callable[[int], Callable[[], Example]]:
     """step -> a maker of examples: noise at first and ever longer, then mostly lines."""
     def at(step: int) -> Callable[[], Example]:
-        noise = 0.8 if step < 300 else 0.4 if step < 600 else 0.1
+        noise = 0.8 if step < 300 else 0.4 if step < 600 else 0.12
         longest = min(30, 6 + step // 25)
-        gaps = 0.0 if step < 600 else 0.1
+        gaps = 0.0 if step < 600 else 0.12
 
         def make() -> Example:
             roll = rng.random()

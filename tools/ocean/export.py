@@ -59,7 +59,7 @@ def report(test: dict, kinds: list[str]) -> str:
     return f"""# The pilot ocean: how it was made, and what it does
 
 Made by `{COMMAND}`. Seeds: base {base.SEED}, experts {experts.SEED}000 + number of the kind, gates {gates.SEED}000 + number of the kind.
-Base: {base.STEPS} steps of {base.BATCH} lines. Experts: {experts.BATCH} lines a step, {", ".join(f"{kind} {experts.STEPS[kind]} steps" for kind in kinds)}; LoRA of rank {experts.RANK} on every linear layer but q, k and v of
+Base: {base.STEPS} steps of {base.BATCH} lines. Experts: {experts.BATCH} lines a step, {", ".join(f"{kind} {' + '.join(map(str, experts.STEPS[kind]))} steps" for kind in kinds)}; LoRA of rank {experts.RANK} on every linear layer but q, k and v of
 the two first self-attentions. Gates: {gates.STEPS} steps of {gates.BATCH} lines. Tensors of experts are float16, as evaluated.
 
 ## Exact match on {test["lines"]} test lines each, in percent

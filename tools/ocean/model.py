@@ -13,7 +13,7 @@ from transformers.models.t5.modeling_t5 import T5LayerNorm
 def config(vocabulary: int) -> T5Config:
     """T5 v1.1 (gated GELU, untied head) in small; every dimension is a multiple of 32, the block of Q8_0."""
     return T5Config(
-        vocab_size=vocabulary, d_model=256, d_kv=64, num_heads=4, d_ff=512, num_layers=3, num_decoder_layers=3, feed_forward_proj="gated-gelu",
+        vocab_size=vocabulary, d_model=256, d_kv=32, num_heads=8, d_ff=512, num_layers=3, num_decoder_layers=3, feed_forward_proj="gated-gelu",
         tie_word_embeddings=False, dropout_rate=0.0, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0)
 
 
@@ -28,12 +28,13 @@ def new(vocabulary: int, seed: int) -> T5ForConditionalGeneration:
 
 
 def look_at_neighbours(model: T5ForConditionalGeneration, strength: float = 5.0) -> None:
-    """Start the relative-position tables so that three heads look one or two tokens aside; the fourth is free.
+    """Start the relative-position tables so that most heads look a few tokens aside; the others are free.
 
-    Copying needs "what follows what I just wrote", and a table that starts near zero takes a thousand steps to say "the one before".
+    Copying needs "what follows what I just wrote", and a table that starts near zero takes a thousand steps to say "the one before". Among repeated digits the
+    last two or three tokens do not say where one is: five or six do.
     """
     # Buckets are distances; the encoder's second half (from 16) looks ahead.
-    for stack, buckets in ((model.encoder, (1, 2, 17)), (model.decoder, (1, 2, 3))):
+    for stack, buckets in ((model.encoder, (1, 2, 3, 4, 5, 17)), (model.decoder, (1, 2, 3, 4, 5, 6))):
         table = stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight
         with torch.no_grad():
             table.zero_()
