@@ -11,6 +11,9 @@ import type {
 } from "./host.ts";
 import type { Answer, LoadedDevice, Piece, Progress, Scores } from "./types.ts";
 
+/** By which the script knows that it was started as the worker of this package, and not imported. */
+export const WORKER_NAME = "gander-engine";
+
 /** To the worker. Loading is stopped by ending the worker, so it has no abort of its own. */
 export type Request =
   | { kind: "load"; request: LoadRequest }
