@@ -32,8 +32,7 @@ export async function bundlePackage(folder, alias = {}) {
       logLevel: "warning",
       ...options,
     });
-  // What `inline` alone needs is a file of its own, which nobody downloads who has a worker.
-  await bundle("index", { splitting: true, chunkNames: "[name]-[hash]" });
+  await bundle("index", { external: ["./worker.js"] });
   // The worker is one file that imports nothing: bundlers copy it without looking inside.
   await bundle("worker", {});
   // The element is one file: a page may show routing without running a model.

@@ -148,7 +148,7 @@ test("a model in the caller's own thread gives its memory back to the next", asy
     const { Gander } = (await import(pathToFileURL(join(installed, "www/dist/index.js")).href)) as Package;
     const sizes: number[] = [];
     for (let round = 0; round < 4; round++) {
-      const model = await Gander.load(files());
+      const model = await Gander.load({ ...files(), cache: false });
       assert.equal((await model.generate(line)).text, "the invoice of 2025-10-12");
       await model.dispose();
       sizes.push(memories[0]?.buffer.byteLength ?? 0);

@@ -10,7 +10,13 @@ import { type Browser, chromium } from "playwright-core";
 
 /** Made by scripts/test/package_tests.mjs: `installed/` has the package, a folder above has the frameworks. */
 const folder = process.env.GANDER_PACKAGE_TEST ?? assert.fail("run this by npm test -- --only package");
-const environment = { ...process.env, NEXT_TELEMETRY_DISABLED: "1", NO_COLOR: "1" };
+const environment = {
+  ...process.env,
+  NEXT_TELEMETRY_DISABLED: "1",
+  NO_COLOR: "1",
+  // Where Node keeps a model's files: not what other runs left there.
+  XDG_CACHE_HOME: join(folder, "cache"),
+};
 
 export const installed = join(folder, "installed/node_modules/gander");
 export const ocean = join(process.cwd(), "www/demo/ocean");

@@ -13,20 +13,18 @@ test("it holds the modules, their types, the WebAssembly file and its papers, an
   const files = readdirSync(installed, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1))
-    .map((name) => name.replace(/-[A-Z0-9]{8}\.js$/, "-HASH.js"))
     .sort();
   assert.deepEqual(files, [
     "CHANGELOG.md",
     "LICENSE",
     "README.md",
     "package.json",
-    "www/dist/chunk-HASH.js",
     "www/dist/errors.d.ts",
     "www/dist/gander_bg.wasm",
     "www/dist/generation.d.ts",
     "www/dist/index.d.ts",
     "www/dist/index.js",
-    "www/dist/inline-HASH.js",
+    "www/dist/model_cache.d.ts",
     "www/dist/types.d.ts",
     "www/dist/worker.js",
   ]);
@@ -53,7 +51,7 @@ test("every export is a file", () => {
 
 test("the worker imports nothing, so that a copy of it works wherever it lies", () => {
   const worker = read("www/dist/worker.js");
-  assert.doesNotMatch(worker, /\bimport\s*[({"'*]|\bfrom\s*["']|import\.meta/);
+  assert.deepEqual(worker.match(/\bimport\s*[({"'*].{20}|\bfrom\s*["'].{20}|import\.meta/g), null);
 });
 
 test("each file of the package is asked for in one place, in the form that bundlers know", () => {

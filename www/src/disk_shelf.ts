@@ -20,8 +20,8 @@ export class DiskShelf implements Shelf {
 
   /** @throws whatever the file system throws where the folder cannot be made */
   static async open(folder: string | undefined): Promise<DiskShelf> {
-    const files = await builtIn<FileSystem>("node:fs/promises");
-    const chosen = folder ?? (await defaultFolder());
+    const files = process.getBuiltinModule("node:fs/promises");
+    const chosen = folder ?? defaultFolder();
     await files.mkdir(chosen, { recursive: true });
     return new DiskShelf(files, chosen);
   }
@@ -78,15 +78,10 @@ export class DiskShelf implements Shelf {
 }
 
 /** `$XDG_CACHE_HOME/gander-models`, or `%LOCALAPPDATA%`, or `~/.cache`. */
-async function defaultFolder(): Promise<string> {
-  const { homedir } = await builtIn<typeof import("node:os")>("node:os");
+function defaultFolder(): string {
+  const { homedir } = process.getBuiltinModule("node:os");
   const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
   return `${XDG_CACHE_HOME || LOCALAPPDATA || `${homedir()}/.cache`}/gander-models`;
-}
-
-/** By a name in a variable, so that bundlers for browsers do not look for the module. */
-async function builtIn<T>(name: string): Promise<T> {
-  return (await import(/* @vite-ignore */ name)) as T;
 }
 
 function isMissing(error: unknown): boolean {

@@ -62,6 +62,11 @@ export interface PlainError {
 
 /** Says what is wrong (`problem`), where (`place`: a file, a URL, an option), and what was `expected`. */
 export class GanderError extends Error {
+  /** The worker's script has a copy of this class, whose errors are as good. @ignore */
+  static override [Symbol.hasInstance](value: unknown): value is GanderError {
+    return value instanceof Error && value.name === "GanderError" && isPlainError(value);
+  }
+
   /** Tells it from other errors where `instanceof` cannot: across copies of the package. */
   override readonly name = "GanderError";
   /** What kind of failure it is: the same word in every release. */
@@ -73,7 +78,7 @@ export class GanderError extends Error {
   /** What was expected instead. */
   readonly expected: string;
 
-  /** @internal */
+  /** @ignore */
   constructor(
     code: GanderErrorCode,
     place: string,

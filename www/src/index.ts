@@ -7,6 +7,7 @@ import { Generation } from "./generation.ts";
 import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest, PlainAnswer } from "./host.ts";
 import { ModelCache } from "./model_cache.ts";
 import { checkInput, checkLoadOptions, checkRun, engineOptionsOf, inWords } from "./options.ts";
+import { WORKER_NAME } from "./protocol.ts";
 import { RoutingTrace } from "./trace.ts";
 import type {
   Answer,
@@ -158,22 +159,22 @@ async function createHost(inline: boolean): Promise<Host> {
   const url = ownFile(new URL("./worker.js", import.meta.url));
   try {
     if (!inline) return new WorkerHost(createWorker(url), url.href);
-    const { createInlineHost } = await import("./inline.ts");
+    const { createInlineHost } = await import("./worker.js");
     return createInlineHost();
   } catch (cause) {
-    const place = inline ? "gander" : url.href;
-    throw new GanderError("worker", place, `it did not start (${cause})`, "all files of the package", {
+    throw new GanderError("worker", url.href, `it did not start (${cause})`, "all files of the package", {
       cause,
     });
   }
 }
 
 function createWorker(url: URL): WorkerLike {
-  if (url.origin === globalThis.location.origin) return new Worker(url, { type: "module" });
+  const options: WorkerOptions = { type: "module", name: WORKER_NAME };
+  if (url.origin === globalThis.location.origin) return new Worker(url, options);
   // A page may not start a worker from another origin (a CDN), but a script of its own may import from there.
   const script = `import ${JSON.stringify(url.href)};`;
   const scriptUrl = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
-  return new Worker(scriptUrl, { type: "module" });
+  return new Worker(scriptUrl, options);
 }
 
 /**

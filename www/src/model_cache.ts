@@ -3,9 +3,11 @@
 import type { CacheAnswers, CacheRequest, Host } from "./host.ts";
 import type { CacheUsage, OnProgress, Prefetched, PrefetchOptions } from "./types.ts";
 
+/** What is kept of a model's files, and how to keep more, or less. */
 export class ModelCache {
   readonly #host: Host;
 
+  /** @internal */
   constructor(host: Host) {
     this.#host = host;
   }

@@ -12,6 +12,9 @@ import type {
 } from "./host.ts";
 import type { LoadedDevice, Piece, Progress, Scores } from "./types.ts";
 
+/** By which the script knows that it was started as the worker of this package, and not imported. */
+export const WORKER_NAME = "gander-engine";
+
 /** To the worker. Loading is stopped by ending the worker, so it has no abort of its own. */
 export type Request =
   | { kind: "load"; request: LoadRequest }

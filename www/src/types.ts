@@ -214,6 +214,7 @@ export interface Prefetched {
   bytesFetched: number;
 }
 
+/** How to prefetch. */
 export interface PrefetchOptions {
   /** Phase `pages`. */
   onProgress?: OnProgress;
