@@ -57,6 +57,9 @@ export class BrowserAgent {
     const [program, parameters] = commandOf(name, this.#profile, url);
     // A group of its own: browsers are many processes, and all of them have to end.
     this.#browser = spawn(program, parameters, { stdio: "ignore", detached: true });
+    // Also where the test is ended from outside.
+    process.once("exit", this.#kill);
+    process.once("SIGTERM", () => process.exit(1));
     return this;
   }
 
@@ -73,15 +76,19 @@ export class BrowserAgent {
   }
 
   async stop(): Promise<void> {
-    if (this.#browser?.pid !== undefined) {
-      const ended = new Promise((resolve) => this.#browser?.once("exit", resolve));
-      process.kill(-this.#browser.pid, "SIGKILL");
-      await ended;
-    }
+    process.off("exit", this.#kill);
+    const ended = new Promise((resolve) => this.#browser?.once("exit", resolve));
+    if (this.#kill()) await ended;
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
     rmSync(this.#profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
+
+  readonly #kill = (): boolean => {
+    const pid = this.#browser?.pid;
+    if (pid === undefined || this.#browser?.exitCode !== null) return false;
+    return process.kill(-pid, "SIGKILL");
+  };
 
   #next(): void {
     if (!this.#idle || this.#running) return;

@@ -1,5 +1,0 @@
-// Every fault in every phase.
-
-import { testHostileNetworkIn } from "../hostile_browser.ts";
-
-testHostileNetworkIn("Chromium", () => true);
