@@ -20,7 +20,8 @@ torch.set_num_threads(1)
 
 #: the inner size of attention is not d_model, and all are multiples of the 32 numbers of a Q8_0 block
 SHAPE = {
-    "d_model": 64, "d_kv": 16, "num_heads": 2, "d_ff": 96, "num_layers": 2, "num_decoder_layers": 2, "feed_forward_proj": "gated-gelu", "vocab_size": 40}
+    "d_model": 64, "d_kv": 16, "num_heads": 2, "d_ff": 96, "num_layers": 2, "num_decoder_layers": 2, "feed_forward_proj": "gated-gelu", "vocab_size": 40,
+    "tie_word_embeddings": False}
 WORDS = "red green blue one two three four five six seven eight nine north south east west".split()
 PIECES = ["<pad>", "</s>", "<unk>", *(f"▁{word}" for word in WORDS)]
 

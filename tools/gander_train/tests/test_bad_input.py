@@ -33,7 +33,7 @@ def fails(capsys, out, *arguments):
     ('{"input": "red", "targets": []}', ":2", 'its "target" is no string'),
     ("red", ":2", "is not JSON"),
     ("[1]", ":2", "is a list"),
-    (json.dumps({"input": "red", "target": "red " * 20}), ":2", "the target has 21 tokens; expected at most 16 (--max-target)"),
+    (json.dumps({"input": "red", "target": "red" + " red" * 19}), ":2", "the target has 21 tokens; expected at most 16 (--max-target)"),
 ])
 def test_a_bad_line_is_named(base, adapter, tmp_path, capsys, text, place, problem):
     file = tmp_path / "train.jsonl"

@@ -65,7 +65,7 @@ def test_a_layer_computes_the_formula_with_the_scale_that_peft_gives(base, adapt
 def test_gradients_are_the_formulas_and_finite_differences_agree(base, adapter, data):
     opened, gated = gated_model(base, adapter, double=True)
     batch = batch_of(opened, data)
-    seen = {}
+    seen, hooks = {}, []
     for name, layer in gated.items():
         layer.gate.data = tiny.normal(tiny.new_generator(name, "v"), layer.gate.shape, 0.3).double()
 
@@ -73,8 +73,10 @@ def test_gradients_are_the_formulas_and_finite_differences_agree(base, adapter, 
             output.retain_grad()
             seen[name] = (inputs[0].detach(), output)
 
-        layer.register_forward_hook(note)
+        hooks.append(layer.register_forward_hook(note))
     loss_of(opened.model, batch).backward()
+    for hook in hooks:
+        hook.remove()
     for name, layer in gated.items():
         u, output = seen[name]
         p = torch.sigmoid(u @ layer.gate.detach())
@@ -158,6 +160,7 @@ def test_the_folder_is_an_expert_with_figures(base, adapter, data, tmp_path):
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         assert (out / name).read_bytes() == (adapter / name).read_bytes()
     assert not (out / "unfinished.pt").exists()
+    assert (out / "gates.safetensors").stat().st_mode == (out / "expert.json").stat().st_mode  # a server can read both
     about = json.loads((out / "expert.json").read_text())
     entry = about["evaluation"]
     assert entry["examples"] == 6 and entry["base_fingerprint"].startswith("sha256:") and entry["gates"]["steps"] == 4

@@ -13,10 +13,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from .adapter import CONFIG, GATES, PREFIX, WEIGHTS, check_gate, check_pair, gate_key
+from .adapter import CONFIG, GATES, PREFIX, WEIGHTS, check_gate, check_pair, gate_key, write_tensors
 from .errors import TrainError, first_line
 from .layers import ROUTABLE
 
@@ -107,6 +107,6 @@ def write(folder: Path, modules: dict[str, Parts], base: str) -> None:
         "inference_mode": True, "target_modules": sorted(modules)}
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     factors = {f"{PREFIX}{module}.{part}.weight": tensor for module, parts in modules.items() for part, tensor in parts.items() if part != "gate"}
-    save_file(factors, folder / WEIGHTS, metadata={"format": "pt"})
+    write_tensors(folder / WEIGHTS, factors)
     if gates := {gate_key(module): parts["gate"] for module, parts in modules.items() if "gate" in parts}:
-        save_file(gates, folder / GATES, metadata={"format": "pt"})
+        write_tensors(folder / GATES, gates)

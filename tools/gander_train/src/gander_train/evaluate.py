@@ -72,6 +72,6 @@ def write_entry(folder: Path, figures: dict) -> Path:
     file = folder / ABOUT
     known = about(folder)
     evaluation = known.get("evaluation") if isinstance(known.get("evaluation"), dict) else {}
-    evaluation = {key: value for key, value in evaluation.items() if not key.endswith(("_exact", "_loss"))}  # of other weights or other lines
+    evaluation = {key: value for key, value in evaluation.items() if not key.endswith(("_exact", "_loss", "examples"))}  # of other weights or other lines
     file.write_text(json.dumps(BLANKS | known | {"evaluation": evaluation | figures}, indent=1, ensure_ascii=False) + "\n", "utf-8")
     return file

@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .adapter import GATES, Adapter, gate_key
+from .adapter import GATES, Adapter, gate_key, write_tensors
 from .base import Base
 from .errors import TrainError, first_line
 from .layers import replace
@@ -95,4 +94,4 @@ def near_zero(gated: dict[str, GatedLinear], settings: Settings) -> list[str]:
 
 def save_gates(gated: dict[str, GatedLinear], folder: Path) -> None:
     tensors = {gate_key(name): layer.gate.detach().float().cpu().contiguous() for name, layer in gated.items()}
-    save_file(tensors, folder / GATES, metadata={"format": "pt"})
+    write_tensors(folder / GATES, tensors)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
-from .adapter import WEIGHTS
+from .adapter import WEIGHTS, write_tensors
 from .base import Base
 from .errors import TrainError
 from .layers import ROUTABLE
@@ -41,4 +41,5 @@ def save_lora(model: nn.Module, folder: Path) -> None:
     stored = {key: tensor.contiguous() for key, tensor in load_file(folder / WEIGHTS).items()}
     halved = {key: tensor.half() for key, tensor in stored.items()}
     fits = all(math.isfinite(tensor.abs().max().item()) for tensor in halved.values())
-    save_file(halved if fits else stored, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / WEIGHTS).unlink()  # or the new file keeps the rights of PEFT's
+    write_tensors(folder / WEIGHTS, halved if fits else stored)
