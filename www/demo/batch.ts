@@ -12,6 +12,7 @@ import type { Loaded } from "./loading.ts";
 import { saveFile } from "./save_file.ts";
 import { decodeText, LIMIT_BYTES } from "./text_file.ts";
 import { count, counted, duration, rate, size } from "./units.ts";
+import { goTo } from "./views.ts";
 
 /** Rows shown at once. Thousands of table rows would take seconds to lay out. */
 const PAGE_ROWS = 25;
@@ -46,18 +47,24 @@ export class BatchView {
     this.#choice = choice;
     const file = byId<HTMLInputElement>("batch-file");
     byId("batch-pick").onclick = () => file.click();
-    file.onchange = () => this.#readFile(file.files?.[0]);
+    file.onchange = () => {
+      this.#readFile(file.files?.[0]);
+      // The same file again is a change too.
+      file.value = "";
+    };
     byId("batch-use").onclick = () => this.useText(byId<HTMLTextAreaElement>("batch-paste").value);
     byId("batch-example").onclick = () => this.useText(this.#exampleLines.join("\n"));
-    const drop = byId("batch-source");
-    drop.ondragover = (event) => {
+    // Anywhere: a browser leaves the page for a file that is dropped beside its place.
+    const place = byId("batch-source");
+    document.ondragover = (event) => {
       event.preventDefault();
-      drop.classList.add("over");
+      place.classList.add("over");
     };
-    drop.ondragleave = () => drop.classList.remove("over");
-    drop.ondrop = (event) => {
+    document.ondragleave = () => place.classList.remove("over");
+    document.ondrop = (event) => {
       event.preventDefault();
-      drop.classList.remove("over");
+      place.classList.remove("over");
+      goTo("column");
       this.#readFile(event.dataTransfer?.files[0]);
     };
   }

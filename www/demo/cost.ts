@@ -32,7 +32,7 @@ export class CostView {
   show(stats: Stats, record: CostRecord): void {
     if (!this.#loaded) return;
     this.#bytesFetched += stats.bytesFetched;
-    const memory = element("dd", {}, "…");
+    const memory = element("dd", {}, "being measured …");
     const all = this.#loaded.model.experts.reduce((sum, expert) => sum + expert.bytes, 0);
     this.#body.replaceChildren(
       this.#facts(stats, memory),

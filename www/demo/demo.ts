@@ -63,7 +63,6 @@ async function use(base: string, experts: string): Promise<void> {
     return;
   }
   routing = new RoutingView(loaded.palette);
-  await before?.model.dispose();
   await usage.open(new URL(experts, location.href).href);
   choice.reset(loaded.model.experts);
   cost.setModel(loaded, record);
@@ -73,6 +72,8 @@ async function use(base: string, experts: string): Promise<void> {
   ask.setModel(loaded, routing);
   showDevice();
   keepPage();
+  // Last: by now nobody waits for an answer of it.
+  await before?.model.dispose();
 }
 
 function showDevice(): void {
