@@ -5,7 +5,7 @@ import { BatchRun, Pace } from "./batch_run.ts";
 import { Table } from "./column.ts";
 import { guessSeparator, type Separator } from "./csv.ts";
 import { compare } from "./diff_view.ts";
-import { byId, element, say } from "./elements.ts";
+import { byId, element, labelled, say, scrollBox } from "./elements.ts";
 import type { ExpertChoice } from "./expert_choice.ts";
 import { hideFailure, showFailure } from "./failure_box.ts";
 import type { Loaded } from "./loading.ts";
@@ -223,8 +223,8 @@ class BatchSheet {
       element(
         "div",
         { class: "card fields" },
-        field("Column", this.#column),
-        field("Between columns", separator),
+        labelled("Column", this.#column),
+        labelled("Between columns", separator),
         check("The first row has the names", this.#hasHeader),
         ...(note ? [element("p", { class: "muted" }, note)] : []),
         element("div", { class: "actions" }, this.#run, this.#save),
@@ -240,9 +240,8 @@ class BatchSheet {
         check("Changed rows only", this.#changedOnly),
         check("Follow the work", this.#follow),
       ),
-      element(
-        "div",
-        { class: "scroll", role: "region", "aria-label": "Rows", tabindex: 0 },
+      scrollBox(
+        "Rows",
         element(
           "table",
           { class: "rows" },
@@ -410,10 +409,6 @@ class BatchSheet {
     });
     saveFile(cleanName(this.#table.source.name), "text/csv;charset=utf-8", pieces);
   }
-}
-
-function field(text: string, control: HTMLElement): HTMLElement {
-  return element("div", { class: "field" }, element("label", { for: control.id }, text), control);
 }
 
 function check(text: string, control: HTMLInputElement): HTMLElement {
