@@ -1,6 +1,6 @@
 // One line and its answer: asked, streamed, compared with the line, explained, counted and judged.
 
-import { type Answer, GanderError, type Progress } from "gander";
+import type { Answer, Progress } from "gander";
 import type { CostView } from "./cost.ts";
 import { CostRecord } from "./cost_record.ts";
 import { compare } from "./diff_view.ts";
@@ -108,7 +108,7 @@ export class AskView {
       }
       this.#finish(text, await generation, record, excluded);
     } catch (error) {
-      if (error instanceof GanderError && error.code === "aborted") {
+      if (control.signal.aborted) {
         this.#progress.textContent = "Stopped.";
       } else {
         this.#progress.textContent = "";

@@ -5,13 +5,14 @@ import { BatchRun, Pace } from "./batch_run.ts";
 import { Table } from "./column.ts";
 import { guessSeparator, type Separator } from "./csv.ts";
 import { compare } from "./diff_view.ts";
-import { byId, element, say } from "./elements.ts";
+import { byId, element, labelled, say, scrollBox } from "./elements.ts";
 import type { ExpertChoice } from "./expert_choice.ts";
 import { hideFailure, showFailure } from "./failure_box.ts";
 import type { Loaded } from "./loading.ts";
 import { saveFile } from "./save_file.ts";
 import { decodeText, LIMIT_BYTES } from "./text_file.ts";
 import { count, counted, duration, rate, size } from "./units.ts";
+import { goTo } from "./views.ts";
 
 /** Rows shown at once. Thousands of table rows would take seconds to lay out. */
 const PAGE_ROWS = 25;
@@ -46,18 +47,24 @@ export class BatchView {
     this.#choice = choice;
     const file = byId<HTMLInputElement>("batch-file");
     byId("batch-pick").onclick = () => file.click();
-    file.onchange = () => this.#readFile(file.files?.[0]);
+    file.onchange = () => {
+      this.#readFile(file.files?.[0]);
+      // The same file again is a change too.
+      file.value = "";
+    };
     byId("batch-use").onclick = () => this.useText(byId<HTMLTextAreaElement>("batch-paste").value);
     byId("batch-example").onclick = () => this.useText(this.#exampleLines.join("\n"));
-    const drop = byId("batch-source");
-    drop.ondragover = (event) => {
+    // Anywhere: a browser leaves the page for a file that is dropped beside its place.
+    const place = byId("batch-source");
+    document.ondragover = (event) => {
       event.preventDefault();
-      drop.classList.add("over");
+      place.classList.add("over");
     };
-    drop.ondragleave = () => drop.classList.remove("over");
-    drop.ondrop = (event) => {
+    document.ondragleave = () => place.classList.remove("over");
+    document.ondrop = (event) => {
       event.preventDefault();
-      drop.classList.remove("over");
+      place.classList.remove("over");
+      goTo("column");
       this.#readFile(event.dataTransfer?.files[0]);
     };
   }
@@ -216,8 +223,8 @@ class BatchSheet {
       element(
         "div",
         { class: "card fields" },
-        field("Column", this.#column),
-        field("Between columns", separator),
+        labelled("Column", this.#column),
+        labelled("Between columns", separator),
         check("The first row has the names", this.#hasHeader),
         ...(note ? [element("p", { class: "muted" }, note)] : []),
         element("div", { class: "actions" }, this.#run, this.#save),
@@ -233,9 +240,8 @@ class BatchSheet {
         check("Changed rows only", this.#changedOnly),
         check("Follow the work", this.#follow),
       ),
-      element(
-        "div",
-        { class: "scroll", role: "region", "aria-label": "Rows", tabindex: 0 },
+      scrollBox(
+        "Rows",
         element(
           "table",
           { class: "rows" },
@@ -403,10 +409,6 @@ class BatchSheet {
     });
     saveFile(cleanName(this.#table.source.name), "text/csv;charset=utf-8", pieces);
   }
-}
-
-function field(text: string, control: HTMLElement): HTMLElement {
-  return element("div", { class: "field" }, element("label", { for: control.id }, text), control);
 }
 
 function check(text: string, control: HTMLInputElement): HTMLElement {

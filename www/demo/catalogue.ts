@@ -2,7 +2,7 @@
 
 import type { Expert } from "gander";
 import { figureNames, figuresOf, isRate, search, sorted } from "./catalogue_rules.ts";
-import { byId, element, say } from "./elements.ts";
+import { byId, element, labelled, say } from "./elements.ts";
 import type { ExpertChoice } from "./expert_choice.ts";
 import type { Loaded } from "./loading.ts";
 import { percent } from "./shares.ts";
@@ -206,10 +206,6 @@ export class CatalogueView {
       ...(expert.source ? [element("p", { class: "muted" }, "Source: ", sourceOf(expert.source))] : []),
     );
   }
-}
-
-function labelled(text: string, control: HTMLElement): HTMLElement {
-  return element("div", { class: "field" }, element("label", { for: control.id }, text), control);
 }
 
 function figureTable(expert: Expert): HTMLElement {

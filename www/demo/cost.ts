@@ -2,7 +2,7 @@
 
 import type { LoadedDevice, Stats } from "gander";
 import type { CostRecord, Transfer } from "./cost_record.ts";
-import { byId, element } from "./elements.ts";
+import { byId, element, scrollBox } from "./elements.ts";
 import type { Loaded } from "./loading.ts";
 import { memoryInUse } from "./memory.ts";
 import { counted, size } from "./units.ts";
@@ -32,7 +32,7 @@ export class CostView {
   show(stats: Stats, record: CostRecord): void {
     if (!this.#loaded) return;
     this.#bytesFetched += stats.bytesFetched;
-    const memory = element("dd", {}, "…");
+    const memory = element("dd", {}, "being measured …");
     const all = this.#loaded.model.experts.reduce((sum, expert) => sum + expert.bytes, 0);
     this.#body.replaceChildren(
       this.#facts(stats, memory),
@@ -135,7 +135,7 @@ export class CostView {
       element("thead", {}, element("tr", {}, ...head)),
       element("tbody", {}, ...rows),
     );
-    return element("div", { class: "scroll", role: "region", "aria-label": title, tabindex: 0 }, table);
+    return scrollBox(title, table);
   }
 
   #transferRow({ what, phase, start, end, bytes, isComplete }: Transfer, whole: number): HTMLElement {

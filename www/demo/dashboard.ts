@@ -1,6 +1,6 @@
 // What the judgements say: in all, by expert, over time; and the judgements themselves, to be exported or removed.
 
-import { byId, element } from "./elements.ts";
+import { byId, element, scrollBox } from "./elements.ts";
 import { thumb } from "./icons.ts";
 import { allJudgements, exportJudgements, removeAllJudgements, removeJudgement } from "./judge_store.ts";
 import {
@@ -190,9 +190,8 @@ function table(caption: string, heads: string[], rows: HTMLElement[]): HTMLEleme
   const cells = heads.map((head) =>
     head === "" ? element("td", {}) : element("th", { scope: "col" }, head),
   );
-  return element(
-    "div",
-    { class: "scroll", role: "region", "aria-label": caption, tabindex: 0 },
+  return scrollBox(
+    caption,
     element(
       "table",
       {},

@@ -62,7 +62,6 @@ async function use(base: string, experts: string): Promise<void> {
     showFailure(error, () => use(base, experts));
     return;
   }
-  await before?.model.dispose();
   await usage.open(new URL(experts, location.href).href);
   choice.reset(loaded.model.experts);
   cost.setModel(loaded, record);
@@ -72,6 +71,8 @@ async function use(base: string, experts: string): Promise<void> {
   ask.setModel(loaded, mountWhy(byId("why"), loaded));
   showDevice();
   keepPage();
+  // Last: by now nobody waits for an answer of it.
+  await before?.model.dispose();
 }
 
 function showDevice(): void {

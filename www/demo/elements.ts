@@ -27,3 +27,14 @@ export function byId<Type extends HTMLElement = HTMLElement>(id: string): Type {
 export function say(place: HTMLElement, text: string): void {
   if (place.textContent !== text) place.textContent = text;
 }
+
+/** A control below its name. */
+export function labelled(text: string, control: HTMLElement): HTMLElement {
+  return element("div", { class: "field" }, element("label", { for: control.id }, text), control);
+}
+
+/** A box in which what is too wide scrolls, by the keyboard too. `name` is for those who cannot see what it holds. */
+export function scrollBox(name: string, ...children: Node[]): HTMLElement {
+  const attributes = { class: "scroll", role: "region", "aria-label": name, tabindex: 0 };
+  return element("div", attributes, ...children);
+}

@@ -8,7 +8,10 @@ export type View = (typeof views)[number];
 /** @param onShow told of every view that is shown, the first included */
 export function startViews(onShow: (view: View) => void): void {
   const show = (isFirst: boolean) => {
-    const view = views.find((name) => `#${name}` === location.hash) ?? "ask";
+    const named = views.find((name) => `#${name}` === location.hash);
+    // A link within the view, not to another.
+    if (!named && location.hash !== "" && !isFirst) return;
+    const view = named ?? "ask";
     for (const name of views) {
       byId(`view-${name}`).hidden = name !== view;
       const link = document.querySelector(`nav a[href="#${name}"]`);

@@ -94,7 +94,35 @@ test("the catalogue may be another one, by its address; one that does not fit ch
   await demo.page.waitForFunction(() => document.getElementById("experts")?.textContent?.includes("onerror"));
 });
 
-test("the catalogue cannot put markup into the demo.page, whatever its texts are", async () => {
+test("the catalogue brings all experts at once, after which an answer fetches nothing", async () => {
+  await demo.open("#catalogue");
+  await demo.page.getByRole("button", { name: "Bring all now" }).click();
+  await demo.page.getByRole("button", { name: "All are here" }).waitFor();
+  await demo.page.click("nav a[href='#ask']");
+  await ask(demo.page, "ab");
+  await answered(demo.page);
+  assert.match((await demo.page.textContent("#progress")) ?? "", /nothing fetched; 4 were kept from before/);
+  await demo.page.waitForFunction(() =>
+    /in \d+ pieces/.test(document.getElementById("cost")?.textContent ?? ""),
+  );
+});
+
+test("another catalogue stops what the one before was asked, without a complaint", async () => {
+  await demo.open("#column");
+  await demo.page.fill("#batch-paste", `slowly ${"x".repeat(150)}\nslowly ${"y".repeat(150)}`);
+  await demo.page.click("#batch-use");
+  await demo.page.waitForSelector("#batch table");
+  await demo.page.click("#batch button.primary");
+  await demo.page.click("nav a[href='#catalogue']");
+  await demo.page.fill("#catalogue-url", `${demo.site.url}demo/ocean/catalog.json`);
+  await demo.page.getByRole("button", { name: "Load it" }).click();
+  await demo.page.waitForFunction(
+    () => document.querySelector("#batch [role=status]")?.textContent === "2 rows to clean.",
+  );
+  assert.ok(await demo.page.isHidden("#failure"));
+});
+
+test("the catalogue cannot put markup into the page, whatever its texts are", async () => {
   await demo.open("?experts=./ocean/hostile.json#ask");
   const title = await demo.page.title();
   await ask(demo.page, markup);
@@ -103,7 +131,6 @@ test("the catalogue cannot put markup into the demo.page, whatever its texts are
   await demo.page.fill("#judge-note", markup);
   await demo.page.getByRole("button", { name: "Keep" }).click();
   await demo.page.waitForSelector("#judge a");
-  await demo.page.fill("#batch-paste", `${markup}\nb`).catch(() => {});
   for (const view of ["column", "catalogue", "judgements"]) {
     await demo.page.click(`nav a[href='#${view}']`);
     if (view === "column") {

@@ -55,7 +55,7 @@ test("a column may be dropped, and another separator may be chosen", async () =>
     dataTransfer.items.add(new File(["a,b\nc,d\n"], "table.txt"));
     document
       .getElementById("batch-source")
-      ?.dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
+      ?.dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true, bubbles: true }));
   });
   await demo.page.waitForSelector("#batch table");
   assert.equal(await demo.page.inputValue("#batch-separator"), ",");

@@ -37,7 +37,9 @@ describe("the page", () => {
     await demo.page.keyboard.press("Enter");
     await demo.page.waitForSelector("#view-column:not([hidden])");
     assert.equal(await demo.page.getAttribute("nav a[href='#column']", "aria-current"), "page");
-    await demo.page.goBack();
+    await demo.page.locator(".skip").press("Enter");
+    assert.ok(await demo.page.isVisible("#view-column"), "the skip link leads to another view");
+    for (let press = 0; press < 2; press++) await demo.page.goBack();
     await demo.page.waitForSelector("#view-ask:not([hidden])");
   });
 
