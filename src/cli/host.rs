@@ -122,13 +122,17 @@ pub fn beside(catalog_file: &Path, url: &str) -> Result<Option<PathBuf>> {
 
 /// The file that a catalogue describes. No more is read of it than the catalogue says that it has.
 pub fn read_described(path: &Path, description: &FileReference) -> Result<Vec<u8>> {
-    let length = fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
-    if length != description.bytes {
+    let check = |length: u64| {
         let expected = format!("{} bytes, as the catalogue says", description.bytes);
         let (place, problem) = (path.display().to_string(), format!("{length} bytes"));
-        return Err(Error::new(ErrorCode::PageMismatch, place, problem, expected));
-    }
-    read(path)
+        let mismatch = Error::new(ErrorCode::PageMismatch, place, problem, expected);
+        if length == description.bytes { Ok(()) } else { Err(mismatch) }
+    };
+    check(fs::metadata(path).map_err(|error| unreadable(path, &error))?.len())?;
+    let bytes = read(path)?;
+    // Somebody may have written it in between.
+    check(bytes.len() as u64)?;
+    Ok(bytes)
 }
 
 /// Adds a catalogue: the path of its folder or of its `catalog.json`.

@@ -146,7 +146,8 @@ fn another_base_is_named() {
     let folder = build("check-base", "experts", &[&expert("arithmetic")]);
     let other = golden("v11_one/base");
     let arguments: [&dyn AsRef<std::ffi::OsStr>; 5] = [&"catalog", &"check", &folder, &"--base", &other];
-    assert!(gander(arguments).bad().contains("[wrong-base]"));
+    let errors = gander(arguments).bad();
+    assert!(errors.contains("[wrong-base]") && errors.lines().count() == 2, "{errors}");
 }
 
 #[test]

@@ -45,15 +45,15 @@ pub fn check(arguments: &Check) -> Result<()> {
     let catalog = Catalog::read(&shown, &read(&file)?)?;
     let base = arguments.base.as_deref().map(BaseCard::open).transpose()?;
     let mut problems = catalog.problems();
-    if let Some(base) = &base {
-        problems.extend(catalog.check_base(&base.reference.fingerprint).err());
-    }
+    let wrong_base = base.as_ref().and_then(|base| catalog.check_base(&base.reference.fingerprint).err());
     let evidence = Evidence {
         file: &file,
         copies: arguments.copies.iter().map(|copy| (host::expert_id(copy), copy.as_path())).collect(),
         gates: read_gates(&catalog, &file, &mut problems),
-        base: base.as_ref(),
+        // Of another base every layer may have another shape; to say so once is enough.
+        base: base.as_ref().filter(|_| wrong_base.is_none()),
     };
+    problems.extend(wrong_base);
     let mut rows = Vec::new();
     for expert in &catalog.experts {
         let (row, found) = check_expert(expert, &evidence);
