@@ -77,7 +77,10 @@ impl Processor {
     }
 
     /// The sums of a panel's rows with each of some tokens, which have its form.
-    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the processor was asked"))]
+    #[cfg_attr(
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        expect(unsafe_code, reason = "the processor was asked")
+    )]
     pub(crate) fn multiply<const TOKENS: usize>(
         self,
         panel: &[u8],
@@ -92,8 +95,9 @@ impl Processor {
             // SAFETY: a Processor of this kind is made above alone, where AVX-512 and VNNI were found.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Vnni => unsafe { x86::avx512_vnni(panel, bits, tokens) },
+            // SAFETY: every 64-bit ARM that Rust's standard library runs on has NEON.
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon => arm::neon(panel, bits, tokens),
+            Kind::Neon => unsafe { arm::neon(panel, bits, tokens) },
             #[cfg(target_arch = "wasm32")]
             Kind::Wasm => wasm::multiply(panel, bits, tokens),
         }

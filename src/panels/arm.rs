@@ -8,6 +8,7 @@ use super::{Bits, Block, QUAD_BYTES, ROWS, SCALE_BYTES};
 
 /// Vectors of two rows, widened to 16 bits; an instruction is the four products of one row, which are added at the end of a
 /// block.
+#[target_feature(enable = "neon")]
 pub fn neon<const TOKENS: usize>(
     panel: &[u8],
     bits: Bits,
