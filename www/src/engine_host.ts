@@ -20,10 +20,11 @@ import type {
   ScoreRequest,
 } from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
+import type { PackedRouting } from "./packed_routing.ts";
 import { throttled } from "./throttle.ts";
 import { packTrace, type TracedToken } from "./trace_data.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
-import type { ChoiceScore, OnProgress, RoutedChoice, Scores, Stats } from "./types.ts";
+import type { ChoiceScore, OnProgress, Scores, Stats } from "./types.ts";
 import { allOrFirstFailure, linked, yieldToEvents } from "./waiting.ts";
 
 /** What is wrong with a device, not with the request. */
@@ -44,6 +45,8 @@ export class EngineHost implements Host {
   readonly #disposal = new AbortController();
   #engine: Engine | undefined;
   #catalogUrl = "";
+  /** By the experts' places in the engine. */
+  #expertIds: string[] = [];
   /** For all answers together. */
   #purse = new Purse(undefined);
   /** Pages that came behind the tokens of answers that do not wait, for the next step. */
@@ -86,6 +89,7 @@ export class EngineHost implements Host {
       this.#store.keepsPages = device.name !== "cpu";
       this.#engine = engine;
       this.#catalogUrl = catalog?.url ?? "";
+      this.#expertIds = experts.map(({ id }) => id);
       this.#purse = new Purse(request.budget);
       return { base: engine.baseInfo(), device, experts };
     } catch (cause) {
@@ -129,7 +133,7 @@ export class EngineHost implements Host {
   ): Promise<PlainAnswer> {
     const engine = this.#usableEngine("generate");
     const meter = new Meter();
-    const written = request.options.trace ? new WrittenTokens() : undefined;
+    const written = request.options.trace ? new WrittenTokens(this.#expertIds) : undefined;
     const purses = [this.#purse, new Purse(request.budget)];
     await this.#call(() => engine.start(startRequest(request)));
     return this.#untilDone(engine, events, async () => {
@@ -318,10 +322,10 @@ function answerOf(
   const answer: PlainAnswer = { text, finish, inputIds, outputIds, stats: meter.stats(done) };
   if (written) {
     const inputTokens = inputIds.map((id, token) => ({ id, text: done.inputTexts?.[token] ?? null }));
-    const choices = [...(done.encoderRouting ?? []), ...written.choices];
+    const parts = done.encoderRouting ? [done.encoderRouting, ...written.parts] : written.parts;
     // Without a tokenizer the pieces are empty, which is not to say that the tokens are.
     const outputTokens = written.tokens.map((token) => (text === null ? { ...token, text: null } : token));
-    answer.routing = packTrace(choices, inputTokens, outputTokens);
+    answer.routing = packTrace(parts, written.expertIds, inputTokens, outputTokens);
   }
   return answer;
 }
@@ -329,11 +333,16 @@ function answerOf(
 /** The tokens of a traced answer, with their routing. */
 class WrittenTokens {
   readonly tokens: TracedToken[] = [];
-  readonly choices: RoutedChoice[] = [];
+  readonly parts: PackedRouting[] = [];
+  readonly expertIds: readonly string[];
 
-  add({ tokenId, text, routing = [] }: Extract<Step, { kind: "token" }>): void {
+  constructor(expertIds: readonly string[]) {
+    this.expertIds = expertIds;
+  }
+
+  add({ tokenId, text, routing }: Extract<Step, { kind: "token" }>): void {
     this.tokens.push({ id: tokenId, text });
-    this.choices.push(...routing);
+    if (routing) this.parts.push(routing);
   }
 }
 

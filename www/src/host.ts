@@ -2,6 +2,7 @@
 // before a worker (`WorkerHost`) answer the same calls, so nothing above knows which of them it has.
 
 import type { EngineOptions } from "./engine.ts";
+import type { PackedRouting } from "./packed_routing.ts";
 import type { TraceData } from "./trace_data.ts";
 import type {
   Answer,
@@ -42,6 +43,9 @@ export interface ScoreRequest extends GenerateRequest {
   choices: readonly Input[];
 }
 
+/** A piece with its routing as plain numbers. */
+export type PlainPiece = Omit<Piece, "routing"> & { routing?: PackedRouting };
+
 /** An answer with its routing as plain numbers. */
 export type PlainAnswer = Omit<Answer, "routing"> & { routing?: TraceData };
 
@@ -52,7 +56,7 @@ export interface RunEvents {
 }
 
 export interface GenerateEvents extends RunEvents {
-  onPiece: (piece: Piece) => void;
+  onPiece: (piece: PlainPiece) => void;
 }
 
 export interface Host {

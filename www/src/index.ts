@@ -4,7 +4,16 @@ import { checkBudget } from "./budget.ts";
 import type { EngineOptions } from "./engine.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
-import type { GenerateRequest, Host, Loaded, LoadRequest, PlainAnswer, ScoreRequest } from "./host.ts";
+import type {
+  GenerateRequest,
+  Host,
+  Loaded,
+  LoadRequest,
+  PlainAnswer,
+  PlainPiece,
+  ScoreRequest,
+} from "./host.ts";
+import { unpackRouting } from "./packed_routing.ts";
 import { RoutingTrace } from "./trace.ts";
 import type {
   Answer,
@@ -81,7 +90,12 @@ export class Gander {
       checkBudget("budget", budget);
       const request: GenerateRequest = { input, options: checkedOptions(engineOptions) };
       if (budget) request.budget = budget;
-      const events = { onPiece, onProgress, onDevice: this.#onDevice };
+      const ids = this.experts.map(({ id }) => id);
+      const events = {
+        onPiece: (piece: PlainPiece) => onPiece(named(piece, ids)),
+        onProgress,
+        onDevice: this.#onDevice,
+      };
       return traced(await this.#host.generate(request, events, stop));
     };
     return new Generation(run, signal);
@@ -112,7 +126,11 @@ export class Gander {
   }
 }
 
-/** Numbers crossed from the worker; what asks them is made here. */
+/** Numbers crossed from the worker; what people ask is made of them here. */
+function named({ routing, ...piece }: PlainPiece, expertIds: readonly string[]): Piece {
+  return routing ? { ...piece, routing: unpackRouting(routing, expertIds) } : piece;
+}
+
 function traced({ routing, ...answer }: PlainAnswer): Answer {
   return routing ? { ...answer, routing: new RoutingTrace(routing) } : answer;
 }

@@ -1,8 +1,8 @@
 // What is said between the main thread and the worker. One model to a worker, so only what it is asked after that carries a number.
 
 import type { PlainError } from "./errors.ts";
-import type { GenerateRequest, Loaded, LoadRequest, PlainAnswer, ScoreRequest } from "./host.ts";
-import type { LoadedDevice, Piece, Progress, Scores } from "./types.ts";
+import type { GenerateRequest, Loaded, LoadRequest, PlainAnswer, PlainPiece, ScoreRequest } from "./host.ts";
+import type { LoadedDevice, Progress, Scores } from "./types.ts";
 
 /** To the worker. Loading is stopped by ending the worker, so it has no abort of its own. */
 export type Request =
@@ -16,7 +16,7 @@ export type Reply =
   | { kind: "loaded"; loaded: Loaded }
   | { kind: "load-failed"; error: PlainError }
   | { kind: "progress"; id?: number; progress: Progress }
-  | { kind: "piece"; id: number; piece: Piece }
+  | { kind: "piece"; id: number; piece: PlainPiece }
   | { kind: "device"; id: number; device: LoadedDevice }
   | { kind: "answer"; id: number; answer: PlainAnswer | Scores }
   | { kind: "failed"; id: number; error: PlainError };

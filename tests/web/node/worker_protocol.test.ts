@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { EngineHost } from "../../../www/src/engine_host.ts";
 import { GanderError } from "../../../www/src/errors.ts";
+import type { PlainPiece } from "../../../www/src/host.ts";
 import type { Reply, Request } from "../../../www/src/protocol.ts";
-import type { Piece } from "../../../www/src/types.ts";
 import { WorkerHost, type WorkerLike } from "../../../www/src/worker_host.ts";
 import { type Port, serveHost } from "../../../www/src/worker_port.ts";
 import { FaultServer } from "../fault_server.ts";
@@ -40,7 +40,7 @@ function load(signal = never()) {
   return host.load(request, () => {}, signal);
 }
 
-function generate(text: string, signal = never(), onPiece: (piece: Piece) => void = () => {}) {
+function generate(text: string, signal = never(), onPiece: (piece: PlainPiece) => void = () => {}) {
   return host.generate(
     { input: text, options: {} },
     { onPiece, onProgress: () => {}, onDevice: () => {} },
