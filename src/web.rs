@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use js_sys::{Function, Object, Reflect, Uint8Array};
+use js_sys::{Float32Array, Function, Object, Reflect, Uint8Array, Uint32Array};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -131,7 +131,7 @@ enum StepInfo<'a> {
         token_id: u32,
         text: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        routing: Option<&'a [RoutedToken]>,
+        routing: Option<RoutingInfo>,
         /// What the steps did without so far, each page once.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         skipped: Vec<PageInfo<'a>>,
@@ -145,7 +145,7 @@ enum StepInfo<'a> {
         input_ids: &'a [u32],
         output_ids: &'a [u32],
         #[serde(skip_serializing_if = "Option::is_none")]
-        encoder_routing: Option<&'a [RoutedToken]>,
+        encoder_routing: Option<RoutingInfo>,
         /// What each input id adds to the text, where the encoder's routing is told.
         #[serde(skip_serializing_if = "Option::is_none")]
         input_texts: Option<Vec<String>>,
@@ -156,6 +156,49 @@ enum StepInfo<'a> {
         pages_provided: usize,
         bytes_provided: usize,
     },
+}
+
+/// Routing as numbers: crossing to JavaScript choice by choice, it would cost more than a twentieth of a small model's step.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RoutingInfo {
+    /// One to a line: a single string crosses faster than many.
+    modules: String,
+    first_token: usize,
+    tokens: usize,
+    top_k: usize,
+    /// (modules, tokens, top_k): the expert's place among all, or `u32::MAX` for none.
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    choices: Uint32Array,
+    /// (modules, tokens, top_k)
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    weights: Float32Array,
+}
+
+impl RoutingInfo {
+    /// Of the same tokens on every module, module by module; nothing of nothing.
+    fn of(routing: &[RoutedToken]) -> Option<Self> {
+        let first_token = routing.first()?.token;
+        let runs: Vec<&[RoutedToken]> = routing.chunk_by(|a, b| a.module == b.module).collect();
+        let modules: Vec<&str> = runs.iter().map(|run| &*run[0].module).collect();
+        let tokens = runs[0].len();
+        let top_k = routing.iter().map(|token| token.weights.len()).max().unwrap_or(0);
+        let mut choices = vec![u32::MAX; routing.len() * top_k];
+        let mut weights = vec![0.0_f32; routing.len() * top_k];
+        for (index, token) in routing.iter().enumerate() {
+            let chosen = index * top_k..index * top_k + token.weights.len();
+            choices[chosen.clone()].copy_from_slice(&token.expert_places);
+            weights[chosen].copy_from_slice(&token.weights);
+        }
+        Some(RoutingInfo {
+            modules: modules.join("\n"),
+            first_token,
+            tokens,
+            top_k,
+            choices: choices[..].into(),
+            weights: weights[..].into(),
+        })
+    }
 }
 
 /// An answer to be scored.
@@ -408,21 +451,21 @@ impl Engine {
         let skipped = session.take_skipped();
         match step {
             Step::Token(token) => {
-                let routing = (!token.routing.is_empty()).then_some(&token.routing[..]);
+                let routing = RoutingInfo::of(&token.routing);
                 let skipped = describe_pages(session, &skipped);
                 to_js(&StepInfo::Token { token_id: token.id, text: &token.text, routing, skipped })
             }
             Step::Missing(pages) => to_js(&StepInfo::Missing { pages: describe_pages(session, &pages) }),
             Step::Done(finish) => {
                 let work = session.work();
-                let routing = session.encoder_routing();
+                let encoder_routing = RoutingInfo::of(session.encoder_routing());
                 to_js(&StepInfo::Done {
                     finish: finish.as_str(),
                     text: session.text(),
                     input_ids: session.input_ids(),
                     output_ids: session.output_ids(),
-                    encoder_routing: (!routing.is_empty()).then_some(routing),
-                    input_texts: if routing.is_empty() { None } else { session.input_texts() },
+                    input_texts: if encoder_routing.is_some() { session.input_texts() } else { None },
+                    encoder_routing,
                     passes: work.passes,
                     pages_wanted: work.pages_wanted,
                     bytes_wanted: work.bytes_wanted,

@@ -16,6 +16,9 @@ pub struct RoutedToken {
     pub token: usize,
     /// Expert ids, best first.
     pub experts: Vec<String>,
+    /// The same as places in [`Session::experts`].
+    #[serde(skip)]
+    pub expert_places: Vec<u32>,
     /// Their weights, which sum to 1.
     pub weights: Vec<f32>,
 }
@@ -36,19 +39,18 @@ impl Session {
             for token in 0..site.tokens {
                 let row = step * routes.rows_per_step + site.first_row + token;
                 let (chosen, weights) = choices[row * 2 * k..][..2 * k].split_at(k);
-                let (experts, weights) = chosen
+                let (expert_places, weights): (Vec<u32>, Vec<f32>) = chosen
                     .iter()
                     .zip(weights)
                     .filter(|(choice, _)| **choice != ABSENT)
-                    .map(|(choice, weight)| {
-                        let expert = site.experts[*choice as usize];
-                        (self.experts[expert as usize].id.clone(), f32::from_bits(*weight))
-                    })
+                    .map(|(choice, weight)| (site.experts[*choice as usize], f32::from_bits(*weight)))
                     .unzip();
+                let id = |place: &u32| self.experts[*place as usize].id.clone();
                 tokens.push(RoutedToken {
                     module: site.module.clone(),
                     token: first_token + token,
-                    experts,
+                    experts: expert_places.iter().map(id).collect(),
+                    expert_places,
                     weights,
                 });
             }

@@ -11,7 +11,8 @@ import type {
   StartRequest,
   Step,
 } from "../../www/src/engine.ts";
-import type { Base, DeviceName, Expert, Input, LoadedDevice, RoutedChoice } from "../../www/src/types.ts";
+import type { PackedRouting } from "../../www/src/packed_routing.ts";
+import type { Base, DeviceName, Expert, Input, LoadedDevice } from "../../www/src/types.ts";
 
 interface CatalogPage {
   block: string;
@@ -185,11 +186,9 @@ export class ScriptedEngine implements Engine {
         text: this.#isSpoilt ? "spoilt" : characters.slice(0, limit).join(""),
         inputIds: characters.map(codeOf),
         outputIds: characters.slice(0, limit).map(codeOf),
-        ...(request.trace
+        ...(request.trace && this.#experts.length > 0
           ? {
-              encoderRouting: characters.flatMap((character, token) =>
-                this.#route("encoder", token, character),
-              ),
+              encoderRouting: this.#route("encoder", 0, characters),
               inputTexts: characters,
             }
           : {}),
@@ -219,7 +218,9 @@ export class ScriptedEngine implements Engine {
       tokenId: codeOf(character),
       text: character,
       ...(skipped.length > 0 ? { skipped } : {}),
-      ...(request.trace ? { routing: this.#route("decoder", position, character) } : {}),
+      ...(request.trace && this.#experts.length > 0
+        ? { routing: this.#route("decoder", position, [character]) }
+        : {}),
     };
   }
 
@@ -284,16 +285,20 @@ export class ScriptedEngine implements Engine {
     return ordered.slice(0, 2);
   }
 
-  #route(stack: string, token: number, character: string): RoutedChoice[] {
-    const experts = this.#choose(character);
-    if (experts.length === 0) return [];
-    const weights = experts.length === 1 ? [1] : [0.75, 0.25];
-    return ["block.0.layer.0.SelfAttention.q", "block.1.layer.0.SelfAttention.v"].map((layer) => ({
-      module: `${stack}.${layer}`,
-      token,
-      experts,
-      weights,
-    }));
+  #route(stack: string, firstToken: number, characters: string[]): PackedRouting {
+    const modules = ["block.0.layer.0.SelfAttention.q", "block.1.layer.0.SelfAttention.v"];
+    const ids = this.#experts.map(({ id }) => id);
+    const topK = Math.min(2, ids.length);
+    const chosen = characters.flatMap((character) => this.#choose(character).map((id) => ids.indexOf(id)));
+    const weights = characters.flatMap(() => (topK === 1 ? [1] : [0.75, 0.25]));
+    return {
+      modules: modules.map((module) => `${stack}.${module}`).join("\n"),
+      firstToken,
+      tokens: characters.length,
+      topK,
+      choices: Uint32Array.from(modules.flatMap(() => chosen)),
+      weights: Float32Array.from(modules.flatMap(() => weights)),
+    };
   }
 }
 

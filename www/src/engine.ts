@@ -1,15 +1,7 @@
 // The WebAssembly engine as TypeScript sees it: the contract of `src/web.rs`. It computes and never fetches.
 
-import type {
-  Base,
-  DeviceName,
-  Expert,
-  Finish,
-  GenerateOptions,
-  Input,
-  LoadedDevice,
-  RoutedChoice,
-} from "./types.ts";
+import type { PackedRouting } from "./packed_routing.ts";
+import type { Base, DeviceName, Expert, Finish, GenerateOptions, Input, LoadedDevice } from "./types.ts";
 
 /** Where the gates of a catalogue are. */
 export interface GatesSource {
@@ -51,7 +43,7 @@ export type Step =
       kind: "token";
       tokenId: number;
       text: string;
-      routing?: RoutedChoice[];
+      routing?: PackedRouting;
       /** Pages that steps did without so far, each told once. */
       skipped?: MissingPage[];
     }
@@ -62,7 +54,7 @@ export type Step =
       text: string | null;
       inputIds: number[];
       outputIds: number[];
-      encoderRouting?: RoutedChoice[];
+      encoderRouting?: PackedRouting;
       /** What each input id adds to the text, where the routing is told and the base has a tokenizer. */
       inputTexts?: string[];
       passes: number;

@@ -25,6 +25,7 @@ import type {
   ScoreRequest,
 } from "./host.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
+import type { PackedRouting } from "./packed_routing.ts";
 import { PageCache } from "./page_cache.ts";
 import { type ExpertPage, prefetch } from "./prefetch.ts";
 import { RunAhead } from "./run_ahead.ts";
@@ -32,7 +33,7 @@ import { credentialsFor } from "./safe_url.ts";
 import { throttled } from "./throttle.ts";
 import { packTrace, type TracedToken } from "./trace_data.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
-import type { ChoiceScore, OnProgress, RoutedChoice, Scores, Stats } from "./types.ts";
+import type { ChoiceScore, OnProgress, Scores, Stats } from "./types.ts";
 import { allOrFirstFailure, linked, yieldToEvents } from "./waiting.ts";
 
 /** What is wrong with a device, not with the request. */
@@ -54,6 +55,8 @@ export class EngineHost implements Host {
   #catalogs: ListedCatalog[] = [];
   #cache: PageCache | undefined;
   #store: AdapterStore | undefined;
+  /** By the experts' places in the engine. */
+  #expertIds: string[] = [];
   /** For all answers together. */
   #purse = new Purse(undefined);
   /** Pages that came behind the tokens of answers that do not wait, for the next step. */
@@ -97,6 +100,7 @@ export class EngineHost implements Host {
       const experts = await readOrDrop(files, catalogUrls, () => engine.addCatalogs(catalogs));
       const device = engine.deviceInfo();
       this.#engine = engine;
+      this.#expertIds = experts.flat().map(({ id }) => id);
       this.#catalogs = catalogs.map(({ url, json }, index) => ({
         url,
         json,
@@ -182,7 +186,7 @@ export class EngineHost implements Host {
     // A slow reader holds the engine back, but not those who wait behind it: it may itself wait for them.
     const runAhead = new RunAhead(signal, contended);
     const meter = new Meter();
-    const written = request.options.trace ? new WrittenTokens() : undefined;
+    const written = request.options.trace ? new WrittenTokens(this.#expertIds) : undefined;
     const purses = [this.#purse, new Purse(request.budget)];
     const ahead =
       request.prefetch && !purses.some((purse) => purse.isLimited) ? this.#ahead(signal) : undefined;
@@ -415,10 +419,10 @@ function answerOf(
   const answer: PlainAnswer = { text, finish, inputIds, outputIds, stats };
   if (written) {
     const inputTokens = inputIds.map((id, token) => ({ id, text: done.inputTexts?.[token] ?? null }));
-    const choices = [...(done.encoderRouting ?? []), ...written.choices];
+    const parts = done.encoderRouting ? [done.encoderRouting, ...written.parts] : written.parts;
     // Without a tokenizer the pieces are empty, which is not to say that the tokens are.
     const outputTokens = written.tokens.map((token) => (text === null ? { ...token, text: null } : token));
-    answer.routing = packTrace(choices, inputTokens, outputTokens);
+    answer.routing = packTrace(parts, written.expertIds, inputTokens, outputTokens);
   }
   return answer;
 }
@@ -426,11 +430,16 @@ function answerOf(
 /** The tokens of a traced answer, with their routing. */
 class WrittenTokens {
   readonly tokens: TracedToken[] = [];
-  readonly choices: RoutedChoice[] = [];
+  readonly parts: PackedRouting[] = [];
+  readonly expertIds: readonly string[];
 
-  add({ tokenId, text, routing = [] }: Extract<Step, { kind: "token" }>): void {
+  constructor(expertIds: readonly string[]) {
+    this.expertIds = expertIds;
+  }
+
+  add({ tokenId, text, routing }: Extract<Step, { kind: "token" }>): void {
     this.tokens.push({ id: tokenId, text });
-    this.choices.push(...routing);
+    if (routing) this.parts.push(routing);
   }
 }
 

@@ -2,6 +2,7 @@
 // before a worker (`WorkerHost`) answer the same calls, so nothing above knows which of them it has.
 
 import type { EngineOptions } from "./engine.ts";
+import type { PackedRouting } from "./packed_routing.ts";
 import type { TraceData } from "./trace_data.ts";
 import type {
   Answer,
@@ -53,6 +54,9 @@ export interface ScoreRequest extends GenerateRequest {
   choices: readonly Input[];
 }
 
+/** A piece with its routing as plain numbers. */
+export type PlainPiece = Omit<Piece, "routing"> & { routing?: PackedRouting };
+
 /** An answer with its routing as plain numbers. */
 export type PlainAnswer = Omit<Answer, "routing"> & { routing?: TraceData };
 
@@ -64,7 +68,7 @@ export interface RunEvents {
 
 export interface GenerateEvents extends RunEvents {
   /** The promise settles once the piece was read: the engine does not run far ahead of its reader. */
-  onPiece: (piece: Piece) => Promise<void> | void;
+  onPiece: (piece: PlainPiece) => Promise<void> | void;
 }
 
 /** What can be asked of the cache, and what comes back. */

@@ -4,9 +4,18 @@
 import { checkBudget } from "./budget.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
-import type { GenerateEvents, GenerateRequest, Host, Loaded, LoadRequest, PlainAnswer } from "./host.ts";
+import type {
+  GenerateEvents,
+  GenerateRequest,
+  Host,
+  Loaded,
+  LoadRequest,
+  PlainAnswer,
+  PlainPiece,
+} from "./host.ts";
 import { ModelCache } from "./model_cache.ts";
 import { checkInput, checkLoadOptions, checkRun, engineOptionsOf, inWords } from "./options.ts";
+import { unpackRouting } from "./packed_routing.ts";
 import { WORKER_NAME } from "./protocol.ts";
 import { RoutingTrace } from "./trace.ts";
 import type {
@@ -20,6 +29,7 @@ import type {
   LoadedDevice,
   LoadOptions,
   OnProgress,
+  Piece,
   ScoreOptions,
   Scores,
 } from "./types.ts";
@@ -92,9 +102,14 @@ export class Gander {
     } catch (error) {
       wrong = error;
     }
-    const run = async (onPiece: GenerateEvents["onPiece"], stop: AbortSignal) => {
+    const run = async (onPiece: (piece: Piece) => Promise<void> | void, stop: AbortSignal) => {
       if (wrong) throw wrong;
-      const events = { onPiece, onProgress: listener(options.onProgress), onDevice: this.#onDevice };
+      const ids = this.experts.map(({ id }) => id);
+      const events: GenerateEvents = {
+        onPiece: (piece) => onPiece(named(piece, ids)),
+        onProgress: listener(options.onProgress),
+        onDevice: this.#onDevice,
+      };
       return traced(await this.#host.generate(runRequest(input, options), events, stop));
     };
     return new Generation(run, wrong ? undefined : options.signal);
@@ -137,7 +152,11 @@ function runRequest(input: Input, options: GenerateOptions): GenerateRequest {
   return request;
 }
 
-/** Numbers crossed from the worker; what asks them is made here. */
+/** Numbers crossed from the worker; what people ask is made of them here. */
+function named({ routing, ...piece }: PlainPiece, expertIds: readonly string[]): Piece {
+  return routing ? { ...piece, routing: unpackRouting(routing, expertIds) } : piece;
+}
+
 function traced({ routing, ...answer }: PlainAnswer): Answer {
   return routing ? { ...answer, routing: new RoutingTrace(routing) } : answer;
 }

@@ -8,9 +8,10 @@ import type {
   Loaded,
   LoadRequest,
   PlainAnswer,
+  PlainPiece,
   ScoreRequest,
 } from "./host.ts";
-import type { LoadedDevice, Piece, Progress, Scores } from "./types.ts";
+import type { LoadedDevice, Progress, Scores } from "./types.ts";
 
 /** By which the script knows that it was started as the worker of this package, and not imported. */
 export const WORKER_NAME = "gander-engine";
@@ -32,7 +33,7 @@ export type Reply =
   | { kind: "disposed" }
   | { kind: "load-failed"; error: PlainError }
   | { kind: "progress"; id?: number; progress: Progress }
-  | { kind: "piece"; id: number; piece: Piece }
+  | { kind: "piece"; id: number; piece: PlainPiece }
   | { kind: "device"; id: number; device: LoadedDevice }
   | { kind: "answer"; id: number; answer: PlainAnswer | Scores | CacheAnswers[keyof CacheAnswers] }
   | { kind: "failed"; id: number; error: PlainError };

@@ -6,8 +6,10 @@ import { MapView } from "./elements/map_view.ts";
 import { ExpertPalette } from "./elements/palette.ts";
 import { styles } from "./elements/styles.ts";
 import { type Place, sharesAt } from "./elements/words.ts";
+import { GanderError } from "./errors.ts";
 import type { RoutingTable } from "./routing_table.ts";
-import type { RoutingTrace } from "./trace.ts";
+import { RoutingTrace } from "./trace.ts";
+import type { TraceJson } from "./trace_files.ts";
 
 export { badgeElement, paint } from "./elements/details.ts";
 export { type Badge, ExpertPalette, type Pattern } from "./elements/palette.ts";
@@ -90,13 +92,16 @@ export class GanderRoutingElement extends Base {
     this.#show();
   }
 
-  /** The routing to show: `answer.routing`, or one made of pieces while they come. Null shows nothing. */
+  /**
+   * The routing to show: `answer.routing`, one made of pieces while they come, or the JSON of either. Null shows nothing.
+   * @throws GanderError `invalid-file` for JSON that is no trace, `invalid-option` for anything else that is none
+   */
   get trace(): RoutingTrace | null {
     return this.#trace;
   }
 
-  set trace(trace: RoutingTrace | null | undefined) {
-    this.#trace = trace ?? null;
+  set trace(trace: RoutingTrace | TraceJson | null | undefined) {
+    this.#trace = trace ? traceOf(trace) : null;
     this.#show();
   }
 
@@ -172,6 +177,13 @@ export class GanderRoutingElement extends Base {
   #tell(name: string, detail: unknown): void {
     this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
   }
+}
+
+/** Two builds of the class may meet on a page, so what it has counts, not what made it. */
+function traceOf(trace: RoutingTrace | TraceJson): RoutingTrace {
+  if ("format" in trace) return RoutingTrace.fromJSON(trace);
+  if (typeof trace.output?.byToken === "function") return trace;
+  throw new GanderError("invalid-option", "trace", "it is no routing", "answer.routing, or its JSON");
 }
 
 declare global {

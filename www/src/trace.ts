@@ -1,6 +1,8 @@
 // Which experts served which token in which layer of one answer: the numbers, and how to ask them.
 
 import { type ExplainedPart, type ExplainOptions, explain } from "./explain.ts";
+import { Numbering } from "./numbering.ts";
+import { packChoice } from "./packed_routing.ts";
 import { RoutingTable } from "./routing_table.ts";
 import { packTrace, type TraceData, type TracedToken } from "./trace_data.ts";
 import { type TraceJson, traceFromJson, traceToCsv, traceToJson } from "./trace_files.ts";
@@ -29,7 +31,9 @@ export class RoutingTrace implements TraceData, Iterable<RoutedChoice> {
     inputTokens: readonly TracedToken[],
     outputTokens: readonly TracedToken[],
   ): RoutingTrace {
-    return new RoutingTrace(packTrace(choices, inputTokens, outputTokens));
+    const ids = new Numbering<string>();
+    const parts = choices.map((choice) => packChoice(choice, ids.numberOf));
+    return new RoutingTrace(packTrace(parts, ids.list, inputTokens, outputTokens));
   }
 
   /**

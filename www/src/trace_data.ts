@@ -1,7 +1,8 @@
 // The routing of an answer as numbers: small enough to post, to keep and to draw.
 
 import { readsInput } from "./layers.ts";
-import type { RoutedChoice } from "./types.ts";
+import { Numbering } from "./numbering.ts";
+import { noPlace, type PackedRouting } from "./packed_routing.ts";
 
 /** A token of the input or of the output. */
 export interface TracedToken {
@@ -35,55 +36,56 @@ export interface TraceData {
   output: TableData;
 }
 
-/** Packs choices in any order. Those for tokens that are not given are left out. */
+/**
+ * Puts parts in any order together. What is for tokens that are not given is left out.
+ * @param ids of the experts, by their places
+ */
 export function packTrace(
-  choices: readonly RoutedChoice[],
+  parts: readonly PackedRouting[],
+  ids: readonly string[],
   inputTokens: readonly TracedToken[],
   outputTokens: readonly TracedToken[],
 ): TraceData {
-  const experts = new Names();
-  const ofInput = choices.filter(({ module }) => readsInput(module));
-  const ofOutput = choices.filter(({ module }) => !readsInput(module));
-  const input = packTable(ofInput, inputTokens, experts);
-  const output = packTable(ofOutput, outputTokens, experts);
-  return { experts: experts.list, input, output };
+  const places = new Numbering<number>();
+  const input = packTable(parts, readsInput, inputTokens, places);
+  const output = packTable(parts, (module) => !readsInput(module), outputTokens, places);
+  return { experts: places.list.map((place) => ids[place] ?? ""), input, output };
 }
 
 function packTable(
-  choices: readonly RoutedChoice[],
+  parts: readonly PackedRouting[],
+  isWanted: (module: string) => boolean,
   tokens: readonly TracedToken[],
-  experts: Names,
+  places: Numbering<number>,
 ): TableData {
-  const modules = new Names();
+  const modules = new Numbering<string>();
+  /** Where the modules of a part go, by their names: nearly all parts have the same. */
+  const known = new Map<string, (number | null)[]>();
   let topK = 0;
-  for (const choice of choices) {
-    modules.indexOf(choice.module);
-    topK = Math.max(topK, choice.experts.length);
+  for (const part of parts) {
+    const columns =
+      known.get(part.modules) ??
+      part.modules.split("\n").map((module) => (isWanted(module) ? modules.numberOf(module) : null));
+    known.set(part.modules, columns);
+    if (columns.some((column) => column !== null)) topK = Math.max(topK, part.topK);
   }
   const moduleCount = modules.list.length;
-  const cells = tokens.length * moduleCount * topK;
-  const chosen = new Uint16Array(cells).fill(noExpert);
-  const weights = new Float32Array(cells);
-  for (const choice of choices) {
-    if (choice.token >= tokens.length) continue;
-    const start = (choice.token * moduleCount + modules.indexOf(choice.module)) * topK;
-    for (const [slot, expert] of choice.experts.entries()) {
-      chosen[start + slot] = experts.indexOf(expert);
-      weights[start + slot] = choice.weights[slot] ?? 0;
+  const choices = new Uint16Array(tokens.length * moduleCount * topK).fill(noExpert);
+  const weights = new Float32Array(choices.length);
+  for (const part of parts) {
+    for (const [row, column] of (known.get(part.modules) ?? []).entries()) {
+      if (column === null) continue;
+      for (let token = 0; token < part.tokens && part.firstToken + token < tokens.length; token++) {
+        const from = (row * part.tokens + token) * part.topK;
+        const to = ((part.firstToken + token) * moduleCount + column) * topK;
+        for (let slot = 0; slot < part.topK; slot++) {
+          const place = part.choices[from + slot] ?? noPlace;
+          if (place === noPlace) break;
+          choices[to + slot] = places.numberOf(place);
+          weights[to + slot] = part.weights[from + slot] ?? 0;
+        }
+      }
     }
   }
-  return { modules: modules.list, tokens, topK, choices: chosen, weights };
-}
-
-/** Numbers names in the order in which they come. */
-class Names {
-  readonly list: string[] = [];
-  readonly #indices = new Map<string, number>();
-
-  indexOf(name: string): number {
-    const known = this.#indices.get(name);
-    if (known !== undefined) return known;
-    this.#indices.set(name, this.list.length);
-    return this.list.push(name) - 1;
-  }
+  return { modules: modules.list, tokens, topK, choices, weights };
 }

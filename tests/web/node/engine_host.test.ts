@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { EngineHost } from "../../../www/src/engine_host.ts";
-import type { GenerateRequest } from "../../../www/src/host.ts";
+import type { GenerateRequest, PlainPiece } from "../../../www/src/host.ts";
 import type { TableData } from "../../../www/src/trace_data.ts";
 import { defaultNetwork } from "../../../www/src/transfer.ts";
-import type { DeviceName, LoadedDevice, Piece, Progress } from "../../../www/src/types.ts";
+import type { DeviceName, LoadedDevice, Progress } from "../../../www/src/types.ts";
 import { FaultServer } from "../fault_server.ts";
 import { ScriptedEngine } from "../scripted_engine.ts";
 import { testOcean } from "../test_ocean.ts";
@@ -46,7 +46,7 @@ function generate(
   text: string,
   options: GenerateRequest["options"] = {},
   signal = never(),
-  onPiece: (piece: Piece) => void = () => {},
+  onPiece: (piece: PlainPiece) => void = () => {},
 ) {
   const events = { onPiece, onProgress: () => {}, onDevice: (device: LoadedDevice) => devices.push(device) };
   return host.generate({ input: text, options }, events, signal);
@@ -156,7 +156,7 @@ describe("generating", () => {
   });
 
   test("gives every piece in order, then the whole", async () => {
-    const pieces: Piece[] = [];
+    const pieces: PlainPiece[] = [];
     const answer = await generate("abc", {}, never(), (piece) => pieces.push(piece));
     assert.deepEqual(
       pieces.map((piece) => piece.text),
@@ -204,7 +204,7 @@ describe("generating", () => {
 
   test("answers concurrent calls in the order of asking", async () => {
     const order: string[] = [];
-    const note = (piece: Piece) => order.push(piece.text);
+    const note = (piece: PlainPiece) => order.push(piece.text);
     await Promise.all(["ab", "cd", "ef"].map((text) => generate(text, {}, never(), note)));
     assert.equal(order.join(""), "ABCDEF");
   });
@@ -217,7 +217,7 @@ describe("generating", () => {
 
   test("stops within one step of an abort, and the model stays usable", async () => {
     const stop = new AbortController();
-    const pieces: Piece[] = [];
+    const pieces: PlainPiece[] = [];
     const running = generate("x".repeat(100_000), { maxNewTokens: 100_000 }, stop.signal, (piece) =>
       pieces.push(piece),
     );

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { EngineHost } from "../../../www/src/engine_host.ts";
 import { GanderError } from "../../../www/src/errors.ts";
 import { Generation } from "../../../www/src/generation.ts";
+import type { PlainPiece } from "../../../www/src/host.ts";
 import type { Reply, Request } from "../../../www/src/protocol.ts";
 import { RUN_AHEAD_PIECES } from "../../../www/src/run_ahead.ts";
 import type { Piece } from "../../../www/src/types.ts";
@@ -42,7 +43,7 @@ function load(signal = never()) {
   return host.load(request, () => {}, signal);
 }
 
-function generate(text: string, signal = never(), onPiece: (piece: Piece) => void = () => {}) {
+function generate(text: string, signal = never(), onPiece: (piece: PlainPiece) => void = () => {}) {
   return host.generate(
     { input: text, options: {} },
     { onPiece, onProgress: () => {}, onDevice: () => {} },

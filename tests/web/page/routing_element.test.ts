@@ -9,6 +9,7 @@ import { RoutingTrace } from "../../../www/src/trace.ts";
 import type { RoutedChoice } from "../../../www/src/types.ts";
 import { demoOcean, markup } from "../demo_ocean.ts";
 import { DemoSite } from "../demo_site.ts";
+import { longestTaskMilliseconds } from "../main_thread.ts";
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; base-uri 'none'";
 const strict = `<!doctype html><html lang="en"><meta charset="utf-8"><title>strict</title>
@@ -292,6 +293,26 @@ describe("under the strictest content policy", () => {
     assert.equal(await page.locator("gander-routing :visible").count(), 0);
   });
 
+  test("a trace is taken as JSON too, and what is none is refused by name", async () => {
+    await show(smallTrace());
+    const outcome = await page.locator("gander-routing").evaluate(
+      (map, json) => {
+        const codeOf = (trace: unknown) => {
+          try {
+            (map as GanderRoutingElement).trace = trace as RoutingTrace;
+            return "taken";
+          } catch (error) {
+            return (error as { code: string }).code;
+          }
+        };
+        return [JSON.parse(json), { format: "else" }, {}].map(codeOf);
+      },
+      JSON.stringify(smallTrace(["a", "b", "c"])),
+    );
+    assert.deepEqual(outcome, ["taken", "invalid-file", "invalid-option"]);
+    assert.match((await label()) ?? "", /: a \d+ %/, "the one that was taken stays");
+  });
+
   test("a trace that was set before the element was defined is shown", async () => {
     await page.evaluate(async (json) => {
       const { RoutingTrace } = await import(`${location.origin}/dist/index.js`);
@@ -301,4 +322,54 @@ describe("under the strictest content policy", () => {
     }, JSON.stringify(smallTrace()));
     assert.match((await label()) ?? "", /^Token 1 “see”/);
   });
+});
+
+/** Every token with words of its own in every layer of a T5 with twelve blocks. */
+function largeTrace(): RoutingTrace {
+  const parts = ["0.SelfAttention.q", "0.SelfAttention.k", "0.SelfAttention.v", "0.SelfAttention.o"];
+  const others = ["1.EncDecAttention.q", "1.EncDecAttention.o", "2.DenseReluDense.wi", "2.DenseReluDense.wo"];
+  const modules = Array.from({ length: 12 }, (_, block) =>
+    [...parts, ...others].map((part) => `decoder.block.${block}.layer.${part}`),
+  ).flat();
+  const tokens = Array.from({ length: 512 }, (_, id) => ({ id, text: ` word${id}` }));
+  const choices = modules.flatMap((module, layer) =>
+    tokens.map(({ id: token }): RoutedChoice => {
+      const experts = [`e${(token + layer) % 12}`, `e${(token * 7 + layer + 1) % 11}`];
+      return { module, token, experts, weights: [0.75, 0.25] };
+    }),
+  );
+  return RoutingTrace.fromChoices(choices, [], tokens);
+}
+
+test("512 tokens by 96 layers are drawn, scrolled and walked through without a pause of 50 ms", async () => {
+  await open("strict.html", { viewport: { width: 1440, height: 900 } });
+  await show(smallTrace());
+  const json = JSON.stringify(largeTrace());
+  await page.evaluate(async (json) => {
+    const { RoutingTrace } = await import(`${location.origin}/dist/index.js`);
+    Object.assign(globalThis, { large: RoutingTrace.fromJSON(JSON.parse(json)) });
+  }, json);
+  const longest = await longestTaskMilliseconds(page, async () => {
+    await page.evaluate(async () => {
+      const map = document.querySelector("gander-routing") as GanderRoutingElement;
+      const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+      map.trace = (globalThis as unknown as { large: RoutingTrace }).large;
+      await frame();
+      await frame();
+      const scroller = map.shadowRoot?.querySelector(".scroller") as HTMLElement;
+      for (let step = 0; step < 10; step++) {
+        scroller.scrollBy(3000, 150);
+        await frame();
+      }
+      const cell = () => map.shadowRoot?.querySelector("[role=gridcell]");
+      for (let step = 0; step < 20; step++) {
+        cell()?.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+        await frame();
+      }
+      cell()?.dispatchEvent(new KeyboardEvent("keydown", { key: "End", ctrlKey: true, bubbles: true }));
+      await frame();
+    });
+  });
+  assert.match((await label()) ?? "", /^Token 512 “word511”, decoder block 11, feed forward wo: /);
+  assert.ok(longest < 50, `the main thread was kept for ${longest} ms`);
 });

@@ -133,6 +133,9 @@ ul {
   line-height: 1.4rem;
   text-align: center;
 }
+.badge, .bar {
+  forced-color-adjust: none;
+}
 .legend {
   display: flex;
   flex-wrap: wrap;
