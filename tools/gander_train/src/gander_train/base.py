@@ -1,6 +1,7 @@
 """A base model to train against: a Hugging Face folder, a name on the Hugging Face Hub, or a GGUF file."""
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ def open_base(name: str, tokenizer: str | None = None) -> Base:
     """`tokenizer` is a folder or a name on the Hub, for a base that has none."""
     transformers.logging.set_verbosity_error()  # it warns that the head is not tied; so it should be
     transformers.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # PEFT asks it for what it will rename
     path = Path(name)
     if path.suffix == ".gguf":
         from .gguf_base import open_gguf  # the gguf package is an extra
