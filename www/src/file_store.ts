@@ -105,13 +105,17 @@ export class FileStore {
     wasMissing: boolean,
   ): Promise<void> {
     const keeper = new PieceKeeper(this.#cache, key, copy);
+    // A beginning of which neither version nor hash is known is no use: the rest could be another file's.
+    const isOfUse = (held: HeldFile) => held.version !== null || options.sha256 !== undefined;
     // Nobody need be patient to hear once more that there is no such file.
     const network = wasMissing ? { ...this.#network, attempts: 1 } : this.#network;
     await downloadFile(network, url, copy.held, {
       ...options,
       // The pieces are kept here; the browser need not keep them once more.
       httpCache: "no-store",
-      onHeld: (grown) => keeper.keep(grown),
+      onHeld: async (grown) => {
+        if (isOfUse(grown)) await keeper.keep(grown);
+      },
     });
     await keeper.finish(copy.held);
   }

@@ -6,7 +6,6 @@ import { Generation } from "../../../www/src/generation.ts";
 import type { PlainPiece } from "../../../www/src/host.ts";
 import type { Reply, Request } from "../../../www/src/protocol.ts";
 import { RUN_AHEAD_PIECES } from "../../../www/src/run_ahead.ts";
-import type { Piece } from "../../../www/src/types.ts";
 import { WorkerHost, type WorkerLike } from "../../../www/src/worker_host.ts";
 import { type Port, serveHost } from "../../../www/src/worker_port.ts";
 import { FaultServer } from "../fault_server.ts";
@@ -97,7 +96,7 @@ function longAnswer() {
   const arrived: string[] = [];
   const generation = new Generation(async (onPiece, stop) => {
     const events = {
-      onPiece: (piece: Piece) => {
+      onPiece: ({ routing: _, ...piece }: PlainPiece) => {
         arrived.push(piece.text);
         return onPiece(piece);
       },
