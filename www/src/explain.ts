@@ -2,6 +2,7 @@
 
 import type { ExpertShare, RoutingTable } from "./routing_table.ts";
 
+/** How an answer is put into words. */
 export interface ExplainOptions {
   /** What an expert is called. Default: `the date expert` for the id `date`. */
   nameOf?: (expert: string) => string;

@@ -41,8 +41,8 @@ export type { Generation } from "./generation.ts";
 export type { ModelCache } from "./model_cache.ts";
 export type { ExpertShare, ExpertUse, ExpertWeight, RoutingTable, Selection } from "./routing_table.ts";
 export { RoutingTrace } from "./trace.ts";
-export type { TracedToken } from "./trace_data.ts";
-export type { TraceJson } from "./trace_files.ts";
+export type { TableData, TraceData, TracedToken } from "./trace_data.ts";
+export type { TableJson, TraceJson } from "./trace_files.ts";
 export type * from "./types.ts";
 
 /** A base model with its experts, ready to answer. */

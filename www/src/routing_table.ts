@@ -28,6 +28,7 @@ export interface ExpertUse {
   byModule: Float32Array;
 }
 
+/** The choices of some layers for some tokens. */
 export class RoutingTable implements TableData {
   /** Ids, which `choices` counts by. Shared by both tables of a trace. */
   readonly experts: readonly string[];

@@ -8,6 +8,7 @@ import { packTrace, type TraceData, type TracedToken } from "./trace_data.ts";
 import { type TraceJson, traceFromJson, traceToCsv, traceToJson } from "./trace_files.ts";
 import type { RoutedChoice } from "./types.ts";
 
+/** Which experts served which token in which layer of one answer, as typed arrays with the questions that people ask of them. */
 export class RoutingTrace implements TraceData, Iterable<RoutedChoice> {
   /** Ids of the experts that were chosen anywhere, in the order of their first choice. */
   readonly experts: readonly string[];

@@ -11,7 +11,7 @@ export interface TracedToken {
   text: string | null;
 }
 
-/** Stands in `choices` where fewer than `topK` experts serve a token. */
+/** 65535: stands in `choices` where fewer than `topK` experts serve a token. */
 export const noExpert = 0xffff;
 
 /** The choices of some layers for some tokens. */
@@ -21,12 +21,13 @@ export interface TableData {
   tokens: readonly TracedToken[];
   /** How many experts serve a token in one layer at most. */
   topK: number;
-  /** (tokens, modules, topK): index into the trace's experts, best first, or {@link noExpert}. */
+  /** (tokens, modules, topK): index into the trace's experts, best first, or 65535 for none. */
   choices: Uint16Array;
   /** (tokens, modules, topK): their weights, which sum to 1 where there is an expert; 0 where there is none. */
   weights: Float32Array;
 }
 
+/** A trace as plain data: it can be posted, and stored as it is. */
 export interface TraceData {
   /** Ids of the experts that were chosen anywhere, in the order of their first choice. */
   experts: readonly string[];

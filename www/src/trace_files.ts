@@ -7,6 +7,7 @@ import { noExpert, type TableData, type TraceData, type TracedToken } from "./tr
 const format = "gander-routing-trace";
 const version = "1.0";
 
+/** One table of a trace as JSON. */
 export interface TableJson {
   modules: readonly string[];
   tokens: readonly TracedToken[];
@@ -17,6 +18,7 @@ export interface TableJson {
   weights: number[];
 }
 
+/** A trace as JSON. */
 export interface TraceJson {
   format: typeof format;
   version: typeof version;
