@@ -47,8 +47,8 @@ pub struct Target {
 /// of the kernel's parameter struct.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Program {
-    /// WGSL text.
-    pub source: &'static str,
+    /// WGSL text, in the parts that it is put together from: each file is in the program once, however many kernels use it.
+    pub source: &'static [&'static str],
     /// The function to start.
     pub entry: &'static str,
     /// Values of the shader's `override` constants.

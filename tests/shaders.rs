@@ -49,7 +49,7 @@ fn each_shader(check: impl Fn(&str, &Shader)) {
         let name = dispatch.kernel.name;
         let program = (dispatch.kernel.gpu)(dispatch, Target { is_software: false });
         let shader = shaders.entry(name).or_insert_with(|| {
-            let (module, info) = parse(name, program.source);
+            let (module, info) = parse(name, &program.source.concat());
             Shader { dispatch, module, info, entries: BTreeSet::new() }
         });
         shader.entries.insert(program.entry);

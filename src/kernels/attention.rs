@@ -154,11 +154,11 @@ fn mix<const COLUMNS: usize>(probabilities: &[f32], values: &[f32], stride: usiz
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let params: Params = dispatch.params();
     Program {
-        source: concat!(
+        source: &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/attend.wgsl"),
-            include_str!("../../shaders/attention.wgsl")
-        ),
+            include_str!("../../shaders/attention.wgsl"),
+        ],
         entry: "attention",
         constants: Vec::new(),
         workgroups: [params.heads, dispatch.tensors[4].rows as u32, 1],

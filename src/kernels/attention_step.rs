@@ -70,11 +70,11 @@ impl Compute for AttentionStep {
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let params: Params = dispatch.params();
     Program {
-        source: concat!(
+        source: &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/attend.wgsl"),
-            include_str!("../../shaders/attention_step.wgsl")
-        ),
+            include_str!("../../shaders/attention_step.wgsl"),
+        ],
         entry: "attention_step",
         constants: Vec::new(),
         workgroups: [params.heads, 1, 1],

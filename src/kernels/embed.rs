@@ -34,11 +34,11 @@ fn cpu(_: &[u8], arguments: &mut [Argument], _: &mut Scratch) {
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let y = dispatch.tensors[4];
     Program {
-        source: concat!(
+        source: &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/weight.wgsl"),
-            include_str!("../../shaders/embed.wgsl")
-        ),
+            include_str!("../../shaders/embed.wgsl"),
+        ],
         entry: "embed",
         constants: vec![("FORMAT", Weight::format(&dispatch.tensors[2]) as f64)],
         workgroups: [y.rows as u32, 1, 1],

@@ -200,13 +200,13 @@ fn gpu(dispatch: &Dispatch, target: Target) -> Program {
         false => ("rows", [y.cols.div_ceil(OUTPUTS) as u32, y.rows as u32, 1]),
     };
     Program {
-        source: concat!(
+        source: &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/input.wgsl"),
             include_str!("../../shaders/common/weight.wgsl"),
             include_str!("../../shaders/common/tile.wgsl"),
-            include_str!("../../shaders/linear.wgsl")
-        ),
+            include_str!("../../shaders/linear.wgsl"),
+        ],
         entry,
         constants: vec![
             ("INPUT", params.input as f64),

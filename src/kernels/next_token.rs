@@ -184,11 +184,11 @@ fn pcg(x: u32) -> u32 {
 
 fn gpu(_: &Dispatch, _: Target) -> Program {
     Program {
-        source: concat!(
+        source: &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/workgroup_sum.wgsl"),
-            include_str!("../../shaders/next_token.wgsl")
-        ),
+            include_str!("../../shaders/next_token.wgsl"),
+        ],
         entry: "next_token",
         constants: Vec::new(),
         workgroups: [1, 1, 1],

@@ -62,11 +62,11 @@ pub(crate) fn normalise(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) 
 
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     Program {
-        source: concat!(
+        source: &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/workgroup_sum.wgsl"),
-            include_str!("../../shaders/rms_norm.wgsl")
-        ),
+            include_str!("../../shaders/rms_norm.wgsl"),
+        ],
         entry: "rms_norm",
         constants: Vec::new(),
         workgroups: [dispatch.tensors[1].rows as u32, 1, 1],

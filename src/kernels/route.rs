@@ -338,14 +338,14 @@ fn gpu(dispatch: &Dispatch, _: Target) -> Program {
         _ => ("route_scored", tokens.div_ceil(TOKENS)),
     };
     Program {
-        source: concat!(
+        source: &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/input.wgsl"),
             include_str!("../../shaders/common/shared_input.wgsl"),
             include_str!("../../shaders/common/workgroup_sum.wgsl"),
             include_str!("../../shaders/common/gates.wgsl"),
-            include_str!("../../shaders/route.wgsl")
-        ),
+            include_str!("../../shaders/route.wgsl"),
+        ],
         entry,
         constants: vec![("INPUT", params.input as f64)],
         workgroups: [groups as u32, params.sites, 1],

@@ -159,13 +159,13 @@ fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let params: Params = dispatch.params();
     let [tokens, gates] = [dispatch.tensors[1].rows, dispatch.tensors[3].rows];
     Program {
-        source: concat!(
+        source: &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/input.wgsl"),
             include_str!("../../shaders/common/gates.wgsl"),
             include_str!("../../shaders/common/tile.wgsl"),
-            include_str!("../../shaders/score.wgsl")
-        ),
+            include_str!("../../shaders/score.wgsl"),
+        ],
         entry: "score",
         constants: vec![("INPUT", params.input as f64)],
         workgroups: [gates.div_ceil(TILE_ROWS) as u32, tokens.div_ceil(TILE_TOKENS) as u32, 1],

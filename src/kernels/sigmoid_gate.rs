@@ -86,13 +86,13 @@ fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let params: Params = dispatch.params();
     Program {
-        source: concat!(
+        source: &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/input.wgsl"),
             include_str!("../../shaders/common/shared_input.wgsl"),
             include_str!("../../shaders/common/workgroup_sum.wgsl"),
-            include_str!("../../shaders/sigmoid_gate.wgsl")
-        ),
+            include_str!("../../shaders/sigmoid_gate.wgsl"),
+        ],
         entry: "sigmoid_gate",
         constants: vec![("INPUT", params.input as f64)],
         workgroups: [dispatch.tensors[1].rows as u32, 1, 1],

@@ -7,13 +7,13 @@ use crate::recording::{Access, Kernel, Program};
 /// Modules, layouts and pipelines, by what they were made from.
 #[derive(Default)]
 pub struct Pipelines {
-    modules: HashMap<*const u8, wgpu::ShaderModule>,
+    modules: HashMap<*const &'static str, wgpu::ShaderModule>,
     layouts: HashMap<&'static [Access], Layout>,
     pipelines: HashMap<Key, wgpu::ComputePipeline>,
 }
 
 /// A shader is known by where its text is: it is a constant of this program.
-type Key = (*const u8, &'static str, Vec<u64>);
+type Key = (*const &'static str, &'static str, Vec<u64>);
 
 /// How the bindings of a kernel are laid out.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ impl Pipelines {
                 *made += 1;
                 device.create_shader_module(wgpu::ShaderModuleDescriptor {
                     label: Some(kernel.name),
-                    source: wgpu::ShaderSource::Wgsl(program.source.into()),
+                    source: wgpu::ShaderSource::Wgsl(program.source.concat().into()),
                 })
             });
             device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
