@@ -132,9 +132,9 @@ def several(known: list[str], rng: random.Random, split: str) -> Line:
     return line(rng.sample(known, 3 if rng.random() < 0.15 else 2), rng, split)
 
 
-def own(kind: str, rng: random.Random, split: str) -> Line:
-    """A line for one expert: a field of its kind or, now and then, two, and plain text."""
-    return line([kind] * (2 if rng.random() < 0.12 else 1), rng, split)
+def own(kind: str, rng: random.Random, split: str, twice: float = 0.12) -> Line:
+    """A line for one expert: a field of its kind or, at a share `twice` of the lines, two, and plain text."""
+    return line([kind] * (2 if rng.random() < twice else 1), rng, split)
 
 
 def text(segments: Line, clean: Iterable[str] = ()) -> str:
