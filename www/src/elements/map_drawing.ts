@@ -169,7 +169,7 @@ function drawCross(context: CanvasRenderingContext2D, scene: MapScene): void {
   });
 }
 
-function visible(starts: Float64Array, from: number, to: number, count: number): number[] {
+function visible(starts: number[], from: number, to: number, count: number): number[] {
   const first = lastAtOrBefore(starts, from);
   const last = Math.min(lastAtOrBefore(starts, to), count - 1);
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index);

@@ -13,10 +13,10 @@ export interface MapLayout {
   rowHeight: number;
   texts: string[];
   /** Where each token begins; behind the last, where it ends. */
-  columns: Float64Array;
+  columns: number[];
   labels: string[];
   /** Where each row begins. */
-  rows: Float64Array;
+  rows: number[];
   /** Titles of the blocks, and where they are. */
   groups: { title: string; top: number }[];
   width: number;
@@ -40,7 +40,7 @@ export function layOut(table: RoutingTable, fonts: MapFonts, rowHeight: number):
   const headHeight = 28;
   const groups: MapLayout["groups"] = [];
   const labels = ["all layers"];
-  const rows = new Float64Array(table.modules.length + 1);
+  const rows = new Array<number>(table.modules.length + 1).fill(0);
   let top = headHeight;
   rows[0] = top;
   top += rowHeight;
@@ -58,7 +58,7 @@ export function layOut(table: RoutingTable, fonts: MapFonts, rowHeight: number):
   const titles = [...labels, ...groups.map(({ title }) => title)];
   const labelWidth = Math.ceil(Math.max(...titles.map(fonts.ofLabel))) + margin + gap;
   const texts = table.tokens.map(visibleText);
-  const columns = new Float64Array(texts.length + 1);
+  const columns = new Array<number>(texts.length + 1).fill(0);
   columns[0] = labelWidth;
   texts.forEach((text, token) => {
     const width = Math.min(widest, Math.max(narrowest, Math.ceil(fonts.ofToken(text)) + gap));
@@ -89,7 +89,7 @@ export function placeAt(layout: MapLayout, x: number, y: number): Place | undefi
 }
 
 /** Index of the last start that is not behind a position. */
-export function lastAtOrBefore(starts: Float64Array, position: number): number {
+export function lastAtOrBefore(starts: number[], position: number): number {
   let low = 0;
   let high = starts.length - 1;
   while (low < high) {
