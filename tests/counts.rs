@@ -51,6 +51,7 @@ fn a_token_costs_few_dispatches_submissions_and_readbacks_and_makes_no_object() 
     let expert = |index: usize| {
         let mut expert = first.clone();
         expert.id = index.to_string();
+        expert.full_name = expert.id.clone();
         // Gates that differ, so that different experts are chosen.
         for gate in expert.gates.values_mut() {
             let middle = index * 7 % gate.len();
