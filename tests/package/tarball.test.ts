@@ -27,6 +27,7 @@ test("it holds the modules, their types, the WebAssembly file and its papers, an
     "www/dist/index.d.ts",
     "www/dist/index.js",
     "www/dist/model_cache.d.ts",
+    "www/dist/packed_routing.d.ts",
     "www/dist/routing_element.d.ts",
     "www/dist/routing_element.js",
     "www/dist/routing_table.d.ts",

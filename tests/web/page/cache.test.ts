@@ -225,7 +225,7 @@ test("a base whose hash is known is not believed otherwise, and options are chec
   assert.equal(await codeOf({ integrity: { "base.gguf": "abc" } }), 'invalid-option integrity["base.gguf"]');
   assert.equal(await codeOf({ network: { attempts: 0 } }), "invalid-option network.attempts");
   assert.equal(await codeOf({ cache: { budgetBytes: "1 GB" } }), "invalid-option cache.budgetBytes");
-  assert.equal(await codeOf({ base: "file:///etc/passwd.gguf" }), "unsafe-url file:///etc/passwd.gguf");
+  assert.equal(await codeOf({ base: "file:///etc/passwd.gguf" }), "invalid-option base");
 });
 
 test("prefetching brings all pages of an expert, with progress, and can be stopped", async () => {

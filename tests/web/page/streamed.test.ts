@@ -10,6 +10,7 @@ import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import type { Answer, Gander, GenerateOptions } from "gander";
 import { type Fault, FaultServer } from "../fault_server.ts";
+import { sha256 } from "../test_ocean.ts";
 
 const trials = 24;
 const ocean = "www/demo/ocean";
@@ -59,7 +60,11 @@ let stopped = 0;
 for (let trial = 1; trial <= trials; trial++) {
   test(`trial ${trial}`, async () => {
     const experts = shuffled(catalog.experts).slice(0, 1 + below(catalog.experts.length));
-    server.files[`catalog-${trial}.json`] = new TextEncoder().encode(JSON.stringify({ ...catalog, experts }));
+    const gates = gatesOf(experts.map(({ id }) => id));
+    const url = `gates-${trial}.safetensors`;
+    server.files[url] = gates;
+    const described = { ...catalog, experts, gates: { url, bytes: gates.length, sha256: sha256(gates) } };
+    server.files[`catalog-${trial}.json`] = new TextEncoder().encode(JSON.stringify(described));
     const files = {
       base: `${server.url}base.gguf`,
       experts: `${server.url}catalog-${trial}.json`,
@@ -86,7 +91,8 @@ for (let trial = 1; trial <= trials; trial++) {
       const answer = await model.generate(line, options);
       assert.deepEqual(withoutCosts(answer), withoutCosts(expected));
       const { pagesWanted, pagesFetched, pagesFromCache } = answer.stats;
-      assert.equal(pagesWanted, pagesFetched + pagesFromCache);
+      // Those that a stopped answer brought are in the engine.
+      assert.ok(pagesWanted >= pagesFetched + pagesFromCache);
       fetched += pagesFetched;
       fromCache += pagesFromCache;
     } finally {
@@ -105,6 +111,28 @@ test("the trials had what they are about", () => {
   assert.ok(fetched > 0 && fromCache > 0 && harmed > 0 && stopped > 0);
 });
 
+/** The gates of some experts, out of the file that has those of all. */
+function gatesOf(ids: readonly string[]): Uint8Array {
+  const all = server.files["gates.safetensors"] as Uint8Array;
+  const start = 8 + Number(new DataView(all.buffer, all.byteOffset).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(all.subarray(8, start)));
+  const kept: Record<string, unknown> = {};
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (const [name, tensor] of Object.entries<{ data_offsets: [number, number] }>(header)) {
+    if (!ids.some((id) => name.startsWith(`${id}/`))) continue;
+    const part = all.subarray(start + tensor.data_offsets[0], start + tensor.data_offsets[1]);
+    kept[name] = { ...tensor, data_offsets: [length, length + part.length] };
+    parts.push(part);
+    length += part.length;
+  }
+  const json = JSON.stringify(kept);
+  const head = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, " ");
+  head.writeBigUInt64LE(BigInt(head.length - 8), 0);
+  head.write(json, 8);
+  return new Uint8Array(Buffer.concat([head, ...parts]));
+}
+
 type Files = { base: string; experts: string; device: "cpu" };
 
 /** The answer of a model that has all pages in the engine. */
@@ -112,7 +140,7 @@ async function resident(files: Files, line: string, options: GenerateOptions): P
   const model = await load({ ...files, cache: false });
   await model.generate(line, options);
   const answer = await model.generate(line, options);
-  assert.equal(answer.stats.pagesWanted, 0);
+  assert.equal(answer.stats.pagesFetched + answer.stats.pagesFromCache, 0);
   await model.dispose();
   return answer;
 }
