@@ -164,3 +164,10 @@ fn score_ranks_choices_by_their_mean_and_prints_a_table_or_json() {
     assert!((choice["log_likelihood"].as_f64().unwrap() - sum).abs() < 1e-12);
     assert!((choice["per_token"].as_f64().unwrap() - sum / terms.len() as f64).abs() < 1e-12);
 }
+
+#[test]
+fn a_text_may_begin_with_a_hyphen() {
+    let base = golden("v11_gated/base");
+    let output = gander(&["generate", "--base", &base, "--device", "cpu", "--text", "- one of a list"]);
+    assert!(!output.success && output.errors.contains("no-tokenizer"), "{}", output.errors);
+}

@@ -57,7 +57,12 @@ impl Model {
 #[derive(Debug, Args)]
 pub struct Input {
     /// The input
-    #[arg(long, required_unless_present = "input_ids", conflicts_with = "input_ids")]
+    #[arg(
+        long,
+        required_unless_present = "input_ids",
+        conflicts_with = "input_ids",
+        allow_hyphen_values = true
+    )]
     text: Option<String>,
     /// The input as token ids, taken as they are
     #[arg(long, value_name = "5,9,1", value_delimiter = ',', num_args = 0..)]

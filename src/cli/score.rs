@@ -18,7 +18,7 @@ pub struct Score {
     #[command(flatten)]
     routing: Routing,
     /// A possible answer; given once for each
-    #[arg(long, value_name = "TEXT", required_unless_present = "choice_ids")]
+    #[arg(long, value_name = "TEXT", required_unless_present = "choice_ids", allow_hyphen_values = true)]
     choice: Vec<String>,
     /// A possible answer as token ids, end token included
     #[arg(long, value_name = "5,9,1", conflicts_with = "choice")]
