@@ -2,7 +2,7 @@
 //
 // It knows nothing of the engine. What it hands out has the size and the SHA-256 that the catalogue names.
 
-import { downloadRange, type RangeSource } from "./download.ts";
+import { downloadRange, type RangeSource } from "./download_range.ts";
 import { aborted, GanderError, throwIfAborted } from "./errors.ts";
 import type { PageCache } from "./page_cache.ts";
 import type { Network } from "./transfer.ts";

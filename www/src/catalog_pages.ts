@@ -1,4 +1,4 @@
-// Where all pages of some experts are. The engine, which read and checked the catalogue, names pages only when it wants them.
+// Where all pages of some experts are. The engine, which read and checked the catalogues, names pages only when it wants them.
 
 import { resolveFileUrl } from "./catalog_files.ts";
 import { GanderError } from "./errors.ts";
@@ -19,34 +19,58 @@ interface CatalogExpert {
   pages: { block: string; offset: number; bytes: number; sha256: string }[];
 }
 
-/**
- * `names` are ids, or full names: `<catalogue>/<id>`.
- * @throws GanderError `unknown-expert`
- */
-export function pagesOf(catalogs: readonly ListedCatalog[], names: readonly string[]): ExpertPage[] {
-  const experts = catalogs.flatMap(({ url: catalogUrl, json, ids }) => {
-    const catalog = JSON.parse(new TextDecoder().decode(json)) as { name: string; experts: CatalogExpert[] };
-    return catalog.experts.map((expert, index) => {
-      const id = ids[index] ?? expert.id;
-      return { ...expert, catalogUrl, id, fullName: `${catalog.name}/${expert.id}` };
+type ListedExpert = CatalogExpert & { catalogUrl: string; fullName: string };
+
+/** The catalogues of a model. */
+export class CatalogPages {
+  readonly #catalogs: readonly ListedCatalog[];
+  /** By expert. */
+  readonly #catalogUrls: ReadonlyMap<string, string>;
+  #experts: ListedExpert[] | undefined;
+
+  constructor(catalogs: readonly ListedCatalog[]) {
+    this.#catalogs = catalogs;
+    this.#catalogUrls = new Map(catalogs.flatMap(({ url, ids }) => ids.map((id) => [id, url])));
+  }
+
+  /** Ids, by the experts' places in the engine. */
+  get expertIds(): string[] {
+    return [...this.#catalogUrls.keys()];
+  }
+
+  /** The address that the expert's files are relative to. */
+  catalogUrlOf(expert: string): string {
+    return this.#catalogUrls.get(expert) ?? "";
+  }
+
+  /**
+   * `names` are ids, or full names: `<catalogue>/<id>`.
+   * @throws GanderError `unknown-expert`
+   */
+  pagesOf(names: readonly string[]): ExpertPage[] {
+    // Most models never ask, and a catalogue of thousands is long.
+    this.#experts ??= this.#catalogs.flatMap(listedExperts);
+    const wanted = names.map((name) => {
+      const expert = this.#experts?.find(({ id, fullName }) => id === name || fullName === name);
+      if (expert) return expert;
+      const problem = `there is no "${name}"`;
+      throw new GanderError("unknown-expert", "prefetch", problem, "an expert of the catalogue");
     });
+    return [...new Set(wanted)].flatMap(pagesOfExpert);
+  }
+}
+
+function listedExperts({ url: catalogUrl, json, ids }: ListedCatalog): ListedExpert[] {
+  const catalog = JSON.parse(new TextDecoder().decode(json)) as { name: string; experts: CatalogExpert[] };
+  return catalog.experts.map((expert, index) => {
+    return { ...expert, catalogUrl, id: ids[index] ?? expert.id, fullName: `${catalog.name}/${expert.id}` };
   });
-  const wanted = names.map((name) => {
-    const expert = experts.find(({ id, fullName }) => id === name || fullName === name);
-    if (expert) return expert;
-    throw new GanderError(
-      "unknown-expert",
-      "prefetch",
-      `there is no "${name}"`,
-      "an expert of the catalogue",
-    );
-  });
-  return [...new Set(wanted)].flatMap((expert) => {
-    const { id } = expert;
-    const url = resolveFileUrl(expert.adapter.url, expert.catalogUrl);
-    const credentials = credentialsFor(url, expert.catalogUrl);
-    return expert.pages.map(({ block, offset, bytes, sha256 }) => ({
-      ...{ expert: id, block, url, credentials, offset, bytes, sha256: sha256.toLowerCase() },
-    }));
+}
+
+function pagesOfExpert({ id, adapter, catalogUrl, pages }: ListedExpert): ExpertPage[] {
+  const url = resolveFileUrl(adapter.url, catalogUrl);
+  const credentials = credentialsFor(url, catalogUrl);
+  return pages.map(({ block, offset, bytes, sha256 }) => {
+    return { expert: id, block, url, credentials, offset, bytes, sha256: sha256.toLowerCase() };
   });
 }

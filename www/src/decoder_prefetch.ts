@@ -63,9 +63,8 @@ export class DecoderPrefetch {
   }
 
   #likely(experts: string[]): ExpertPage[] {
-    const pages = this.#pagesOf(experts);
     return experts.flatMap((expert) => {
-      const own = pages.filter((page) => page.expert === expert);
+      const own = this.#pagesOf([expert]);
       const encoder = own.filter(({ block }) => block.startsWith("encoder."));
       const served = encoder.filter((page) => this.#wanted.has(keyOf(page)));
       if (encoder.length === 0 || served.length < LEAST_SHARE * encoder.length) return [];

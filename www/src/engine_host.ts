@@ -3,13 +3,11 @@
 // Runs in the worker, or in the caller's thread with `inline`. Everything the engine does is one synchronous call, and
 // between two of them the event loop gets its turn, so an abort is heard within one step.
 
-import { AdapterStore, type BroughtPage, type PageSource } from "./adapter_store.ts";
+import { AdapterStore } from "./adapter_store.ts";
 import { type BaseFiles, fetchBase, giveBase } from "./base_files.ts";
-import { Purse } from "./budget.ts";
-import { fetchCatalog, readOrDrop, resolveFileUrl } from "./catalog_files.ts";
-import { type ListedCatalog, pagesOf } from "./catalog_pages.ts";
-import { DecoderPrefetch, keyOf } from "./decoder_prefetch.ts";
-import type { Engine, EngineModule, MissingPage, StartRequest, Step } from "./engine.ts";
+import { fetchCatalog, readOrDrop } from "./catalog_files.ts";
+import { CatalogPages } from "./catalog_pages.ts";
+import type { Engine, EngineModule, StartRequest } from "./engine.ts";
 import { GanderError, type GanderErrorCode, throwIfAborted, toGanderError } from "./errors.ts";
 import { FileStore } from "./file_store.ts";
 import type {
@@ -24,16 +22,16 @@ import type {
   RunEvents,
   ScoreRequest,
 } from "./host.ts";
+import { Meter } from "./meter.ts";
 import { OrderedQueue } from "./ordered_queue.ts";
-import type { PackedRouting } from "./packed_routing.ts";
 import { PageCache } from "./page_cache.ts";
-import { type ExpertPage, prefetch } from "./prefetch.ts";
+import { type AnswerPages, PageSupply } from "./page_supply.ts";
+import { answerOf, WrittenTokens } from "./plain_answer.ts";
+import { prefetch } from "./prefetch.ts";
 import { RunAhead } from "./run_ahead.ts";
-import { credentialsFor } from "./safe_url.ts";
 import { throttled } from "./throttle.ts";
-import { packTrace, type TracedToken } from "./trace_data.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
-import type { ChoiceScore, OnProgress, Scores, Stats } from "./types.ts";
+import type { ChoiceScore, OnProgress, Scores } from "./types.ts";
 import { allOrFirstFailure, linked, yieldToEvents } from "./waiting.ts";
 
 /** What is wrong with a device, not with the request. */
@@ -52,17 +50,8 @@ export class EngineHost implements Host {
   readonly #queue = new OrderedQueue();
   readonly #disposal = new AbortController();
   #engine: Engine | undefined;
-  #catalogs: ListedCatalog[] = [];
   #cache: PageCache | undefined;
-  #store: AdapterStore | undefined;
-  /** By the experts' places in the engine. */
-  #expertIds: string[] = [];
-  /** For all answers together. */
-  #purse = new Purse(undefined);
-  /** Pages that came behind the tokens of answers that do not wait, for the next step. */
-  #arrived: (BroughtPage & { page: number })[] = [];
-  /** Keys of the pages that the engine was given. It may have made room of some. */
-  readonly #provided = new Set<string>();
+  #pages: PageSupply | undefined;
   /** Set once the engine broke a promise of its own; it cannot be trusted after that. */
   #broken: GanderError | undefined;
 
@@ -100,15 +89,18 @@ export class EngineHost implements Host {
       const experts = await readOrDrop(files, catalogUrls, () => engine.addCatalogs(catalogs));
       const device = engine.deviceInfo();
       this.#engine = engine;
-      this.#expertIds = experts.flat().map(({ id }) => id);
-      this.#catalogs = catalogs.map(({ url, json }, index) => ({
-        url,
-        json,
-        ids: (experts[index] ?? []).map(({ id }) => id),
-      }));
       this.#cache = cache;
-      this.#store = new AdapterStore(network, cache);
-      this.#purse = new Purse(request.budget);
+      const idsOf = (index: number) => (experts[index] ?? []).map(({ id }) => id);
+      this.#pages = new PageSupply(
+        new AdapterStore(network, cache),
+        new CatalogPages(catalogs.map(({ url, json }, index) => ({ url, json, ids: idsOf(index) }))),
+        {
+          provide: (page, bytes) => this.#call(() => engine.provide(page, bytes)),
+          waive: (page) => this.#call(() => engine.waive(page)),
+        },
+        request.budget,
+        this.#disposal.signal,
+      );
       return { base: engine.baseInfo(), device, experts: experts.flat() };
     } catch (cause) {
       const error = toGanderError(cause);
@@ -133,39 +125,43 @@ export class EngineHost implements Host {
     signal: AbortSignal,
     work: (stop: AbortSignal, contended: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const stop = linked(signal, this.#disposal.signal);
-    return this.#queue
-      .run((contended) => work(stop.signal, contended), place, stop.signal)
-      .catch((error) => {
-        throw this.#disposal.signal.aborted ? disposedError() : error;
-      })
-      .finally(() => stop.abort());
+    return this.#untilDisposed(signal, (stop) =>
+      this.#queue.run((contended) => work(stop, contended), place, stop),
+    );
   }
 
-  async cache<Ask extends keyof CacheAnswers>(
-    request: CacheRequest<Ask>,
-    onProgress: OnProgress,
-    signal: AbortSignal,
-  ): Promise<CacheAnswers[Ask]> {
+  /** Runs `work` with a signal that fires with the caller's, and when the model is disposed of; then that is the failure. */
+  async #untilDisposed<T>(signal: AbortSignal, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
     const stop = linked(signal, this.#disposal.signal);
-    const run: { [Each in keyof CacheAnswers]: () => Promise<CacheAnswers[Each]> } = {
-      usage: () => this.#usable("cache", this.#cache).usage(),
-      clear: async () => {
-        await this.#usable("cache", this.#cache).clear();
-        return undefined;
-      },
-      prefetch: () => {
-        const pages = this.#pagesOf(request.experts ?? []);
-        return prefetch(this.#usable("prefetch", this.#store), pages, throttled(onProgress), stop.signal);
-      },
-    };
     try {
-      return await run[request.ask]();
+      return await work(stop.signal);
     } catch (error) {
       throw this.#disposal.signal.aborted ? disposedError() : error;
     } finally {
       stop.abort();
     }
+  }
+
+  cache<Ask extends keyof CacheAnswers>(
+    request: CacheRequest<Ask>,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<CacheAnswers[Ask]> {
+    return this.#untilDisposed(signal, (stop) => {
+      const run: { [Each in keyof CacheAnswers]: () => Promise<CacheAnswers[Each]> } = {
+        usage: async () => this.#usable("cache", this.#cache).usage(),
+        clear: async () => {
+          await this.#usable("cache", this.#cache).clear();
+          return undefined;
+        },
+        prefetch: async () => {
+          const { store, catalogs } = this.#usable("prefetch", this.#pages);
+          const pages = catalogs.pagesOf(request.experts ?? []);
+          return prefetch(store, pages, throttled(onProgress), stop);
+        },
+      };
+      return run[request.ask]();
+    });
   }
 
   async dispose(): Promise<void> {
@@ -186,33 +182,29 @@ export class EngineHost implements Host {
     // A slow reader holds the engine back, but not those who wait behind it: it may itself wait for them.
     const runAhead = new RunAhead(signal, contended);
     const meter = new Meter();
-    const written = request.options.trace ? new WrittenTokens(this.#expertIds) : undefined;
-    const purses = [this.#purse, new Purse(request.budget)];
-    const ahead =
-      request.prefetch && !purses.some((purse) => purse.isLimited) ? this.#ahead(signal) : undefined;
+    const supply = this.#usable("generate", this.#pages);
+    const pages = supply.forAnswer({ ...request, meter, onProgress: events.onProgress, signal });
+    const written = request.options.trace ? new WrittenTokens(supply.catalogs.expertIds) : undefined;
     await this.#call(() => engine.start(startRequest(request)));
     return this.#untilDone(engine, events, async () => {
       for (;;) {
-        await this.#betweenSteps("generate", engine, signal, meter);
+        await betweenSteps("generate", signal, pages);
         const step = await this.#call(() => engine.step());
         switch (step.kind) {
           case "token": {
             meter.token();
             written?.add(step);
             const { kind: _, skipped, ...piece } = step;
-            if (skipped) this.#bringBehind(skipped, purses);
+            if (skipped) pages.bringBehind(skipped);
             runAhead.add(events.onPiece(piece));
             await runAhead.room();
             break;
           }
           case "missing":
-            ahead?.wanted(step.pages);
-            await meter.waiting(
-              this.#bringAffordable(step.pages, purses, meter, events.onProgress, signal, engine),
-            );
+            await meter.waiting(pages.bring(step.pages));
             break;
           case "done":
-            return answerOf(step, written, meter, ahead);
+            return answerOf(step, written, meter.stats(step, pages.prefetched()));
         }
       }
     });
@@ -220,16 +212,17 @@ export class EngineHost implements Host {
 
   async #score(request: ScoreRequest, events: RunEvents, signal: AbortSignal): Promise<Scores> {
     const engine = this.#usable("score", this.#engine);
-    const purses = [this.#purse, new Purse(request.budget)];
-    const meter = new Meter();
+    const { budget } = request;
+    const order = { budget, meter: new Meter(), onProgress: events.onProgress, signal };
+    const pages = this.#usable("score", this.#pages).forAnswer(order);
     const choices: ChoiceScore[] = [];
     await this.#call(() => engine.startScoring(startRequest(request), request.choices));
     return this.#untilDone(engine, events, async () => {
       for (;;) {
-        await this.#betweenSteps("score", engine, signal, meter);
+        await betweenSteps("score", signal, pages);
         const step = await this.#call(() => engine.nextScore());
         if (step.kind === "missing") {
-          await this.#bringAffordable(step.pages, purses, meter, events.onProgress, signal, engine);
+          await pages.bring(step.pages);
         } else if (step.kind === "scored") {
           choices.push(choiceScore(step));
         } else if (step.kind === "done") {
@@ -237,16 +230,6 @@ export class EngineHost implements Host {
         }
       }
     });
-  }
-
-  /** Lets others have their turn, and the engine what came meanwhile. */
-  async #betweenSteps(place: string, engine: Engine, signal: AbortSignal, meter: Meter): Promise<void> {
-    await yieldToEvents();
-    throwIfAborted(place, signal);
-    for (const brought of this.#arrived.splice(0)) {
-      await this.#call(() => engine.provide(brought.page, brought.bytes));
-      meter.page(brought);
-    }
   }
 
   /** Whatever ends the work early, the engine is ready for the next. */
@@ -262,98 +245,9 @@ export class EngineHost implements Host {
 
   /** The answer is lost with its device; the model is not. */
   async #reopen(engine: Engine, events: RunEvents): Promise<void> {
-    this.#provided.clear();
+    this.#pages?.forgetProvided();
     await this.#call(() => engine.reopen());
     events.onDevice(engine.deviceInfo());
-  }
-
-  /** Brings the pages that are kept or that the purses pay for, and has the engine do without the others. */
-  async #bringAffordable(
-    pages: MissingPage[],
-    purses: Purse[],
-    meter: Meter,
-    onProgress: OnProgress,
-    signal: AbortSignal,
-    engine: Engine,
-  ): Promise<void> {
-    const affordable = await this.#takeAffordable(pages, purses);
-    const refused = pages.filter((page) => !affordable.includes(page));
-    for (const { page } of refused) await this.#call(() => engine.waive(page));
-    if (affordable.length > 0) await this.#bring(affordable, meter, onProgress, signal, engine);
-  }
-
-  /** Fetches pages that nobody waits for, as far as the purses pay. One that does not come is asked for again some day. */
-  async #bringBehind(pages: MissingPage[], purses: Purse[]): Promise<void> {
-    const store = this.#usable("generate", this.#store);
-    const bring = async (page: MissingPage) => {
-      const brought = await store.page(this.#sourceOf(page), this.#disposal.signal);
-      this.#arrived.push({ ...brought, page: page.page });
-    };
-    await Promise.allSettled((await this.#takeAffordable(pages, purses)).map(bring));
-  }
-
-  /** The pages that cost nothing or that all purses pay for, those first whose expert is wanted in the most places. */
-  async #takeAffordable(pages: MissingPage[], purses: Purse[]): Promise<MissingPage[]> {
-    if (!purses.some((purse) => purse.isLimited)) return pages;
-    const store = this.#usable("generate", this.#store);
-    const places = new Map<string, number>();
-    for (const { expert } of pages) places.set(expert, (places.get(expert) ?? 0) + 1);
-    const byPlaces = [...pages].sort((a, b) => (places.get(b.expert) ?? 0) - (places.get(a.expert) ?? 0));
-    const isKept = await Promise.all(byPlaces.map((page) => store.isKept(this.#sourceOf(page))));
-    return byPlaces.filter((page, index) => {
-      if (isKept[index]) return true;
-      if (!purses.every((purse) => purse.affords(page))) return false;
-      for (const purse of purses) purse.pay(page);
-      return true;
-    });
-  }
-
-  /** Fetches pages in parallel and gives each to the engine as it comes. Nothing is still on its way afterwards. */
-  async #bring(
-    pages: MissingPage[],
-    meter: Meter,
-    onProgress: OnProgress,
-    signal: AbortSignal,
-    engine: Engine,
-  ): Promise<void> {
-    const store = this.#usable("generate", this.#store);
-    const transfers = linked(signal);
-    const file = [...new Set(pages.map((page) => page.expert))].join(", ");
-    const total = pages.reduce((sum, page) => sum + page.bytes, 0);
-    let loaded = 0;
-    onProgress({ phase: "pages", file, loaded, total });
-    await allOrFirstFailure(
-      transfers,
-      pages.map(async (page) => {
-        const brought = await store.page(this.#sourceOf(page), transfers.signal);
-        const { bytes } = brought;
-        await this.#call(() => engine.provide(page.page, bytes));
-        this.#provided.add(keyOf(page));
-        meter.page(brought);
-        loaded += bytes.length;
-        onProgress({ phase: "pages", file, loaded, total });
-      }),
-    );
-  }
-
-  #pagesOf(experts: readonly string[]): ExpertPage[] {
-    return pagesOf(this.#catalogs, experts);
-  }
-
-  #ahead(signal: AbortSignal): DecoderPrefetch {
-    const store = this.#usable("generate", this.#store);
-    return new DecoderPrefetch(store, (experts) => this.#pagesOf(experts), this.#provided, signal);
-  }
-
-  #sourceOf(page: MissingPage): PageSource {
-    const { url, offset, bytes, sha256 } = page;
-    if (sha256 === null) {
-      const place = `${page.expert} ${page.block}`;
-      throw new GanderError("invalid-file", place, "the page has no hash", "a SHA-256 in the catalogue");
-    }
-    const catalogUrl = this.#catalogs.find(({ ids }) => ids.includes(page.expert))?.url ?? "";
-    const resolved = resolveFileUrl(url, catalogUrl);
-    return { url: resolved, offset, bytes, sha256, credentials: credentialsFor(resolved, catalogUrl) };
   }
 
   async #giveBase(engine: Engine, base: BaseFiles, files: FileStore): Promise<void> {
@@ -388,6 +282,13 @@ export class EngineHost implements Host {
   }
 }
 
+/** Lets others have their turn, and the engine what came meanwhile. */
+async function betweenSteps(place: string, signal: AbortSignal, pages: AnswerPages): Promise<void> {
+  await yieldToEvents();
+  throwIfAborted(place, signal);
+  await pages.handOver();
+}
+
 function startRequest({ input, options }: GenerateRequest): StartRequest {
   return typeof input === "string" ? { ...options, text: input } : { ...options, inputIds: input };
 }
@@ -405,84 +306,4 @@ function likeliest(choices: ChoiceScore[]): number {
 
 function disposedError(): GanderError {
   return new GanderError("disposed", "model", "it was disposed of", "a model that is still loaded");
-}
-
-function answerOf(
-  done: Extract<Step, { kind: "done" }>,
-  written: WrittenTokens | undefined,
-  meter: Meter,
-  ahead: DecoderPrefetch | undefined,
-): PlainAnswer {
-  const { text, finish, inputIds, outputIds } = done;
-  const none = { pagesPrefetched: 0, bytesPrefetched: 0, pagesPrefetchedWanted: 0 };
-  const stats = { ...meter.stats(done), ...(ahead?.counts() ?? none) };
-  const answer: PlainAnswer = { text, finish, inputIds, outputIds, stats };
-  if (written) {
-    const inputTokens = inputIds.map((id, token) => ({ id, text: done.inputTexts?.[token] ?? null }));
-    const parts = done.encoderRouting ? [done.encoderRouting, ...written.parts] : written.parts;
-    // Without a tokenizer the pieces are empty, which is not to say that the tokens are.
-    const outputTokens = written.tokens.map((token) => (text === null ? { ...token, text: null } : token));
-    answer.routing = packTrace(parts, written.expertIds, inputTokens, outputTokens);
-  }
-  return answer;
-}
-
-/** The tokens of a traced answer, with their routing. */
-class WrittenTokens {
-  readonly tokens: TracedToken[] = [];
-  readonly parts: PackedRouting[] = [];
-  readonly expertIds: readonly string[];
-
-  constructor(expertIds: readonly string[]) {
-    this.expertIds = expertIds;
-  }
-
-  add({ tokenId, text, routing }: Extract<Step, { kind: "token" }>): void {
-    this.tokens.push({ id: tokenId, text });
-    if (routing) this.parts.push(routing);
-  }
-}
-
-/** Times one generation. */
-class Meter {
-  readonly #start = performance.now();
-  #firstToken = Number.NaN;
-  #tokens = 0;
-  #waited = 0;
-  readonly #pages = { fetched: 0, bytesFetched: 0, fromCache: 0, bytesFromCache: 0 };
-
-  token(): void {
-    if (this.#tokens === 0) this.#firstToken = performance.now() - this.#start;
-    this.#tokens++;
-  }
-
-  page({ bytes, isFromCache }: BroughtPage): void {
-    this.#pages[isFromCache ? "fromCache" : "fetched"]++;
-    this.#pages[isFromCache ? "bytesFromCache" : "bytesFetched"] += bytes.length;
-  }
-
-  async waiting(pages: Promise<void>): Promise<void> {
-    const start = performance.now();
-    await pages;
-    this.#waited += performance.now() - start;
-  }
-
-  stats(work: Extract<Step, { kind: "done" }>): Omit<Stats, keyof ReturnType<DecoderPrefetch["counts"]>> {
-    const { fetched, bytesFetched, fromCache, bytesFromCache } = this.#pages;
-    const milliseconds = performance.now() - this.#start;
-    return {
-      tokens: this.#tokens,
-      milliseconds,
-      firstTokenMilliseconds: this.#tokens > 0 ? this.#firstToken : milliseconds,
-      passes: work.passes,
-      pagesWanted: work.pagesWanted,
-      bytesWanted: work.bytesWanted,
-      pagesFetched: fetched,
-      bytesFetched,
-      pagesFromCache: fromCache,
-      bytesFromCache,
-      pagesSkipped: work.pagesSkipped,
-      waitMilliseconds: this.#waited,
-    };
-  }
 }

@@ -2,7 +2,7 @@
 // broke off, also with its tab, goes on where it ended, and what was loaded once loads again without a network.
 
 import { hexSha256 } from "./digest.ts";
-import { downloadFile, emptyFile, type FileOptions, type HeldFile, isStillOf } from "./download.ts";
+import { downloadFile, emptyFile, type FileOptions, type HeldFile, isStillOf } from "./download_file.ts";
 import { GanderError } from "./errors.ts";
 import type { FileVersion } from "./file_version.ts";
 import type { PageCache } from "./page_cache.ts";

@@ -4,25 +4,16 @@
 import { checkBudget } from "./budget.ts";
 import { aborted, GanderError, toGanderError } from "./errors.ts";
 import { Generation } from "./generation.ts";
-import type {
-  GenerateEvents,
-  GenerateRequest,
-  Host,
-  Loaded,
-  LoadRequest,
-  PlainAnswer,
-  PlainPiece,
-} from "./host.ts";
+import type { GenerateEvents, GenerateRequest, Host, Loaded, PlainAnswer, PlainPiece } from "./host.ts";
+import { loadRequest } from "./load_request.ts";
 import { ModelCache } from "./model_cache.ts";
-import { checkInput, checkLoadOptions, checkRun, engineOptionsOf, inWords } from "./options.ts";
+import { checkInput, checkRun, engineOptionsOf, inWords } from "./options.ts";
 import { unpackRouting } from "./packed_routing.ts";
 import { WORKER_NAME } from "./protocol.ts";
 import { RoutingTrace } from "./trace.ts";
 import type {
   Answer,
   Base,
-  CacheOptions,
-  DeviceName,
   Expert,
   GenerateOptions,
   Input,
@@ -73,8 +64,8 @@ export class Gander {
    * @throws GanderError Among others `not-found`, `network`, `invalid-file`, `wrong-base`; `aborted` if `signal` fires.
    */
   static async load(options: LoadOptions): Promise<Gander> {
-    checkLoadOptions(options);
-    const request = loadRequest(options);
+    // Found here and told to the worker: whoever copies the worker does not look inside for what it needs.
+    const request = loadRequest(options, ownFile(new URL("./gander_bg.wasm", import.meta.url)).href);
     const signal = options.signal ?? new AbortController().signal;
     if (signal.aborted) throw aborted("load", signal);
     const host = await createHost(options.inline ?? typeof Worker === "undefined");
@@ -202,87 +193,4 @@ function createWorker(url: URL): WorkerLike {
  */
 function ownFile(url: URL): URL {
   return new URL(String(url), globalThis.location?.href);
-}
-
-function loadRequest(options: LoadOptions): LoadRequest {
-  const request: LoadRequest = {
-    base: loadableBase(options.base),
-    device: knownDevice(options.device ?? "auto"),
-    // Found here and told to the worker: whoever copies the worker does not look inside for what it needs.
-    wasmUrl:
-      options.wasmUrl === undefined
-        ? ownFile(new URL("./gander_bg.wasm", import.meta.url)).href
-        : absoluteUrl(options.wasmUrl, "wasmUrl", ["https:", "http:", "blob:", "data:", "file:"]),
-  };
-  checkBudget("budget", options.budget);
-  if (options.budget) request.budget = options.budget;
-  const catalogs = [options.experts ?? []].flat();
-  if (catalogs.length > 0) request.catalogUrls = catalogs.map((url) => absoluteUrl(url, "experts"));
-  if (options.network !== undefined) request.network = checkedNumbers("network", options.network);
-  if (options.integrity !== undefined) request.integrity = checkedHashes(options.integrity);
-  request.cache = options.cache !== false && checkedCache(options.cache ?? {});
-  return request;
-}
-
-/** The types already say so; not everybody writes TypeScript. */
-function knownDevice(device: DeviceName): DeviceName {
-  const known = ["auto", "webgpu", "cpu", "webgpu+cpu"];
-  if (known.includes(device)) return device;
-  throw new GanderError("invalid-option", "device", `"${device}" is not a device`, known.join(", "));
-}
-
-function checkedCache(options: CacheOptions): CacheOptions {
-  const { folder, ...numbers } = options;
-  return { ...checkedNumbers("cache", numbers), ...(folder === undefined ? {} : { folder }) };
-}
-
-/** Options that are all numbers above 0; those set to undefined are left out. */
-function checkedNumbers<Options extends object>(option: string, options: Options): Options {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  for (const [name, value] of given) {
-    if (typeof value === "number" && value > 0) continue;
-    throw new GanderError("invalid-option", `${option}.${name}`, `it is ${value}`, "a number above 0");
-  }
-  return Object.fromEntries(given) as Options;
-}
-
-function checkedHashes(integrity: Record<string, string>): Record<string, string> {
-  const hashes = Object.entries(integrity).map(([url, sha256]) => {
-    if (/^[0-9a-f]{64}$/i.test(sha256)) return [absoluteUrl(url, "integrity"), sha256.toLowerCase()];
-    throw new GanderError("invalid-option", `integrity["${url}"]`, `"${sha256}" is no SHA-256`, "64 digits");
-  });
-  return Object.fromEntries(hashes);
-}
-
-function loadableBase(base: LoadOptions["base"]): LoadRequest["base"] {
-  if (typeof base === "string" || base instanceof URL) return { url: absoluteUrl(base, "base") };
-  if (base instanceof Blob) return { gguf: base, name: base instanceof File ? base.name : "base.gguf" };
-  if (base instanceof ArrayBuffer) return { gguf: base, name: "base.gguf" };
-  throw new GanderError(
-    "invalid-option",
-    "base",
-    `it is ${inWords(base)}`,
-    "a URL, a File or Blob, or an ArrayBuffer",
-  );
-}
-
-/** Something to fetch. Relative to the page: the worker's own address would be the wrong one to start from. */
-function absoluteUrl(
-  url: string | URL,
-  option: string,
-  schemes = ["https:", "http:", "blob:", "data:"],
-): string {
-  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
-  const expected = base === undefined ? "an absolute http or https URL" : "an http or https URL";
-  const wrong = (problem: string, cause?: unknown) =>
-    new GanderError("invalid-option", option, problem, expected, { cause });
-  if (typeof url !== "string" && !(url instanceof URL)) throw wrong(`it is ${inWords(url)}`);
-  let resolved: URL;
-  try {
-    resolved = new URL(url, base);
-  } catch (cause) {
-    throw wrong(`it is ${inWords(url)}`, cause);
-  }
-  if (!schemes.includes(resolved.protocol)) throw wrong(`${resolved.protocol} URLs are not fetched`);
-  return resolved.href;
 }

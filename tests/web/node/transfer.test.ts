@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { downloadFile, downloadRange, emptyFile, type FileOptions } from "../../../www/src/download.ts";
+import { downloadFile, emptyFile, type FileOptions } from "../../../www/src/download_file.ts";
+import { downloadRange } from "../../../www/src/download_range.ts";
 import { GanderError } from "../../../www/src/errors.ts";
 import { checkRedirect } from "../../../www/src/safe_url.ts";
 import { defaultNetwork, type Network } from "../../../www/src/transfer.ts";
