@@ -364,6 +364,11 @@ impl Session {
             return Err(Error::new(ErrorCode::InvalidState, "step", "no answer was started", "start first"));
         };
         let step = self.advance(&mut generation).await;
+        self.keep(generation, step)
+    }
+
+    /// Puts the answer back that a step was made of; drops it if the step failed.
+    fn keep<S>(&mut self, generation: Generation, step: Result<S>) -> Result<S> {
         match step {
             Ok(_) => self.generation = Some(generation),
             Err(_) => self.free(generation),
@@ -375,12 +380,9 @@ impl Session {
         if let Some(finish) = generation.finish {
             return Ok(Step::Done(finish));
         }
-        if !generation.encoded {
-            let missing = self.encode(generation).await?;
-            if !missing.is_empty() {
-                return Ok(Step::Missing(missing));
-            }
-            generation.encoded = true;
+        let missing = self.encode(generation).await?;
+        if !missing.is_empty() {
+            return Ok(Step::Missing(missing));
         }
         if generation.ahead.is_empty() {
             let missing = self.decode(generation).await?;
@@ -393,14 +395,16 @@ impl Session {
         Ok(Step::Token(Token { id, text, routing }))
     }
 
-    /// Runs the encoder and returns the pages that it wanted and that are absent.
+    /// Runs the encoder, unless that is done, and returns the pages that it wanted and that are absent.
     async fn encode(&mut self, generation: &mut Generation) -> Result<Vec<u32>> {
-        let Generation { reading, writing, encoder: (plan, routes), wishes, work, .. } = generation;
+        if generation.encoded {
+            return Ok(Vec::new());
+        }
+        let Generation { reading, writing, encoder, biases, wishes, work, .. } = generation;
+        let routes = &encoder.1;
         work.passes += 1;
         let control = Control { token: self.model.config.decoder_start_token_id, ..Control::default() };
-        self.reset(Part::Encoder, &routes.flags, &generation.biases);
-        self.set(Part::Encoder, &reading.activations.control, control);
-        self.run(Part::Encoder, plan, 1).await?;
+        self.run_from(Part::Encoder, encoder, biases, &reading.activations.control, control, 1).await?;
         let mut tensors = vec![routes.flags.tensor, traced(routes)];
         let is_split = self.devices.decoder.is_some();
         if is_split {
@@ -409,6 +413,7 @@ impl Session {
         let read = self.devices.of(Part::Encoder).read_words(&tensors).await?;
         let missing = self.harvest(Part::Encoder, routes, wishes, work, &read[0], control)?;
         if missing.is_empty() {
+            generation.encoded = true;
             generation.encoder_routing = self.routed_tokens(routes, &read[1], 0, 0);
             if is_split {
                 self.devices.of(Part::Decoder).write(&writing.cross, &read[2]);
@@ -420,7 +425,8 @@ impl Session {
     /// Runs decoder steps, puts the tokens they produce behind those `ahead`, and returns the pages that the last of
     /// them wanted and that are absent.
     async fn decode(&mut self, generation: &mut Generation) -> Result<Vec<u32>> {
-        let Generation { writing, decoder: (plan, routes), produced, wishes, work, .. } = generation;
+        let Generation { writing, decoder, biases, produced, wishes, work, .. } = generation;
+        let routes = &decoder.1;
         let first = *produced;
         let token = match generation.output_ids.last() {
             Some(last) => *last,
@@ -428,9 +434,7 @@ impl Session {
         };
         let steps = if self.observer.is_some() { 1 } else { generation.steps };
         let control = Control { position: first as u32, first: first as u32, token, ..Control::default() };
-        self.reset(Part::Decoder, &routes.flags, &generation.biases);
-        self.set(Part::Decoder, &writing.activations.control, control);
-        self.run(Part::Decoder, plan, steps).await?;
+        self.run_from(Part::Decoder, decoder, biases, &writing.activations.control, control, steps).await?;
         let count = steps.min(writing.produced.len() - first);
         let new = Tensor { offset: writing.produced.offset + 4 * first, cols: count, ..writing.produced };
         let tensors = [writing.activations.control, new, routes.flags.tensor, traced(routes)];
@@ -444,11 +448,7 @@ impl Session {
         }
         *produced += committed;
         work.passes += committed;
-        if control.halted == Control::NOT_FINITE {
-            let place = format!("logits of output token {}", first + committed);
-            let expected = "finite numbers: the weights, or an adapter's, are damaged or overflow";
-            return Err(Error::new(ErrorCode::NotFinite, place, "NaN or infinity", expected));
-        }
+        check_finite(control, || format!("output token {}", first + committed))?;
         // After a miss another is likely, and what runs behind it is for nothing.
         let missed = control.halted == Control::MISSED;
         work.passes += missed as usize;
@@ -457,8 +457,19 @@ impl Session {
         self.harvest(Part::Decoder, routes, wishes, work, flags, control)
     }
 
-    fn set(&mut self, part: Part, words: &Tensor, control: Control) {
+    /// Runs a plan anew from the given control words.
+    async fn run_from(
+        &mut self,
+        part: Part,
+        (plan, routes): &(Plan, Routes),
+        biases: &[f32],
+        words: &Tensor,
+        control: Control,
+        times: usize,
+    ) -> Result<()> {
+        self.reset(part, &routes.flags, biases);
         self.devices.of(part).write(words, bytemuck::cast_slice::<Control, u32>(&[control]));
+        self.run(part, plan, times).await
     }
 
     /// Runs a plan; where somebody observes, with a stop at each named value.
@@ -584,6 +595,16 @@ impl Session {
     pub fn work(&self) -> Work {
         self.generation.as_ref().map_or(Work::default(), |generation| generation.work)
     }
+}
+
+/// An error if a step halted at logits that are no numbers. `token` names the one that they are of.
+fn check_finite(control: Control, token: impl FnOnce() -> String) -> Result<()> {
+    if control.halted != Control::NOT_FINITE {
+        return Ok(());
+    }
+    let place = format!("logits of {}", token());
+    let expected = "finite numbers: the weights, or an adapter's, are damaged or overflow";
+    Err(Error::new(ErrorCode::NotFinite, place, "NaN or infinity", expected))
 }
 
 /// The choices of a recording that traces; no rows of one that does not.

@@ -6,18 +6,14 @@ use gander::sampling::Sampling;
 use gander::session::{Request, RoutedToken, Session, Step, Work};
 use serde::Serialize;
 
-use super::model::{Input, Model, Routing};
-use super::{host, show};
+use super::question::Question;
+use super::{host, show, show_json};
 
 /// Arguments of `gander generate`.
 #[derive(Debug, Args)]
 pub struct Generate {
     #[command(flatten)]
-    model: Model,
-    #[command(flatten)]
-    input: Input,
-    #[command(flatten)]
-    routing: Routing,
+    question: Question,
     /// Most tokens to produce
     #[arg(long, value_name = "N", default_value_t = Request::default().max_new_tokens)]
     max_new_tokens: usize,
@@ -77,7 +73,7 @@ struct Pages {
 
 /// Runs the command.
 pub fn run(arguments: &Generate) -> Result<()> {
-    let (mut session, reason) = arguments.model.open()?;
+    let (mut session, reason) = arguments.question.open()?;
     session.start(arguments.request()?)?;
     let mut first_logits = None;
     let mut routing: Vec<RoutedToken> = Vec::new();
@@ -98,8 +94,7 @@ pub fn run(arguments: &Generate) -> Result<()> {
         }
     };
     if arguments.json {
-        let Work { passes, pages_provided: count, bytes_provided: bytes, .. } = session.work();
-        let Work { pages_wanted: wanted, pages_skipped: skipped, .. } = session.work();
+        let Work { passes, pages_provided, bytes_provided, pages_wanted, pages_skipped, .. } = session.work();
         let report = Report {
             input_ids: session.input_ids(),
             output_ids: session.output_ids(),
@@ -107,12 +102,17 @@ pub fn run(arguments: &Generate) -> Result<()> {
             finish: finish.as_str(),
             device: session.devices().name(),
             device_reason: &reason,
-            pages: Pages { count, bytes, passes, wanted, skipped },
+            pages: Pages {
+                count: pages_provided,
+                bytes: bytes_provided,
+                passes,
+                wanted: pages_wanted,
+                skipped: pages_skipped,
+            },
             first_logits,
             routing: arguments.trace.then_some(&routing),
         };
-        let json = serde_json::to_string(&report).expect("a report has only numbers, strings and lists");
-        return show(&format!("{json}\n"));
+        return show_json(&report);
     }
     show(&plain_end(&session))
 }
@@ -141,7 +141,7 @@ impl Generate {
             },
             stop: self.stop.clone(),
             trace: self.trace,
-            ..self.routing.request(&self.input)?
+            ..self.question.request()?
         })
     }
 }

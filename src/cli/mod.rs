@@ -3,9 +3,9 @@
 mod catalog;
 mod generate;
 mod host;
-mod model;
 mod output;
 mod quantize;
+mod question;
 mod score;
 
 use std::io::Write;
@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gander::{Error, ErrorCode, Result};
+use serde::Serialize;
 
 /// PHATGOOSE routing among LoRA experts over a quantised small T5.
 #[derive(Debug, Parser)]
@@ -61,4 +62,10 @@ fn show(text: &str) -> Result<()> {
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| Error::new(ErrorCode::Io, "standard output", error.to_string(), "room to write"))
+}
+
+/// Prints a report as one line of JSON.
+fn show_json(report: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_string(report).expect("a report has only numbers, strings and lists");
+    show(&format!("{json}\n"))
 }

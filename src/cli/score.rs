@@ -5,18 +5,14 @@ use gander::session::{ScoreStep, Scored};
 use gander::{Error, ErrorCode, Result};
 use serde::Serialize;
 
-use super::model::{Input, Model, Routing};
-use super::{host, show};
+use super::question::Question;
+use super::{host, show, show_json};
 
 /// Arguments of `gander score`.
 #[derive(Debug, Args)]
 pub struct Score {
     #[command(flatten)]
-    model: Model,
-    #[command(flatten)]
-    input: Input,
-    #[command(flatten)]
-    routing: Routing,
+    question: Question,
     /// A possible answer; given once for each
     #[arg(long, value_name = "TEXT", required_unless_present = "choice_ids", allow_hyphen_values = true)]
     choice: Vec<String>,
@@ -50,9 +46,9 @@ struct Choice<'a> {
 
 /// Runs the command.
 pub fn run(arguments: &Score) -> Result<()> {
-    let (mut session, reason) = arguments.model.open()?;
+    let (mut session, reason) = arguments.question.open()?;
     let choices = arguments.choices(&session)?;
-    session.start_scoring(arguments.routing.request(&arguments.input)?, choices)?;
+    session.start_scoring(arguments.question.request()?, choices)?;
     let mut scored: Vec<Scored> = Vec::new();
     loop {
         match session.score()? {
@@ -75,8 +71,7 @@ pub fn run(arguments: &Score) -> Result<()> {
     if arguments.json {
         let (input_ids, device) = (session.input_ids(), session.devices().name());
         let report = Report { input_ids, best, choices, device, device_reason: &reason };
-        let json = serde_json::to_string(&report).expect("a report has only numbers, strings and lists");
-        return show(&format!("{json}\n"));
+        return show_json(&report);
     }
     show("   per token        sum  choice\n")?;
     for (index, choice) in choices.iter().enumerate() {

@@ -179,11 +179,7 @@ impl Request {
                 &format!("at most {MAX_TOKENS} tokens"),
             );
         }
-        if let Some((at, id)) = ids.iter().enumerate().find(|(_, id)| **id as usize >= config.vocab_size) {
-            let expected = format!("ids below {}, the size of the vocabulary", config.vocab_size);
-            let place = format!("input token {at}");
-            return Err(Error::new(ErrorCode::TokenOutOfRange, place, format!("id {id}"), expected));
-        }
+        check_ids(&ids, config, |at| format!("input token {at}"))?;
         Ok(ids)
     }
 
@@ -210,5 +206,17 @@ impl Request {
             self.bias.iter().find(|(id, _)| expert.is_called(id)).map_or(0.0, |(_, bias)| *bias)
         };
         Ok(experts.iter().map(bias).collect())
+    }
+}
+
+/// An error if one of the ids is none of the vocabulary's. `place` names the one at an index.
+pub(super) fn check_ids(ids: &[u32], config: &Config, place: impl Fn(usize) -> String) -> Result<()> {
+    let vocabulary = config.vocab_size;
+    match ids.iter().position(|id| *id as usize >= vocabulary) {
+        None => Ok(()),
+        Some(at) => {
+            let expected = format!("ids below {vocabulary}, the size of the vocabulary");
+            Err(Error::new(ErrorCode::TokenOutOfRange, place(at), format!("id {}", ids[at]), expected))
+        }
     }
 }

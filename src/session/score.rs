@@ -1,6 +1,7 @@
 //! Rank classification: how likely each of some given answers is. The encoder runs once for all of them.
 
-use super::{Generation, Request, Session, now};
+use super::request::check_ids;
+use super::{Generation, Request, Session, check_finite, now};
 use crate::device::Part;
 use crate::error::{Error, ErrorCode, Result};
 use crate::recording::Control;
@@ -72,13 +73,8 @@ impl Session {
             let expected = "at least one choice of at least one token";
             return Err(Error::new(ErrorCode::EmptyInput, "choices", problem, expected));
         }
-        let vocabulary = self.model.config.vocab_size;
         for (choice, ids) in choices.iter().enumerate() {
-            if let Some(id) = ids.iter().find(|id| **id as usize >= vocabulary) {
-                let expected = format!("ids below {vocabulary}, the size of the vocabulary");
-                let place = format!("choice {choice}");
-                return Err(Error::new(ErrorCode::TokenOutOfRange, place, format!("id {id}"), expected));
-            }
+            check_ids(ids, &self.model.config, |_| format!("choice {choice}"))?;
         }
         let stop = Vec::new();
         self.start(Request { max_new_tokens: longest, sampling: Sampling::default(), stop, ..request })?;
@@ -107,20 +103,13 @@ impl Session {
             return Err(Error::new(ErrorCode::InvalidState, "score", problem, "start_scoring first"));
         };
         let step = self.advance_scoring(&mut generation).await;
-        match step {
-            Ok(_) => self.generation = Some(generation),
-            Err(_) => self.free(generation),
-        }
-        step
+        self.keep(generation, step)
     }
 
     async fn advance_scoring(&mut self, generation: &mut Generation) -> Result<ScoreStep> {
-        if !generation.encoded {
-            let missing = self.encode(generation).await?;
-            if !missing.is_empty() {
-                return Ok(ScoreStep::Missing(missing));
-            }
-            generation.encoded = true;
+        let missing = self.encode(generation).await?;
+        if !missing.is_empty() {
+            return Ok(ScoreStep::Missing(missing));
         }
         let Some(mut scoring) = generation.scoring.take() else { unreachable!("the caller looked") };
         let step = self.score_token(generation, &mut scoring).await;
@@ -136,21 +125,16 @@ impl Session {
             0 => self.model.config.decoder_start_token_id,
             position => ids[position - 1],
         };
-        let Generation { writing, decoder: (plan, routes), wishes, work, .. } = generation;
+        let Generation { writing, decoder, biases, wishes, work, .. } = generation;
+        let routes = &decoder.1;
         let at = position as u32;
         let control = Control { position: at, first: at, token, ..Control::default() };
-        self.reset(Part::Decoder, &routes.flags, &generation.biases);
-        self.set(Part::Decoder, &writing.activations.control, control);
-        self.run(Part::Decoder, plan, 1).await?;
+        self.run_from(Part::Decoder, decoder, biases, &writing.activations.control, control, 1).await?;
         work.passes += 1;
         let tensors = [writing.activations.control, routes.flags.tensor, writing.logits];
         let read = self.devices.of(Part::Decoder).read_words(&tensors).await?;
         let control: Control = bytemuck::cast_slice(&read[0])[0];
-        if control.halted == Control::NOT_FINITE {
-            let place = format!("logits of token {position} of choice {}", scoring.choice);
-            let expected = "finite numbers: the weights, or an adapter's, are damaged or overflow";
-            return Err(Error::new(ErrorCode::NotFinite, place, "NaN or infinity", expected));
-        }
+        check_finite(control, || format!("token {position} of choice {}", scoring.choice))?;
         let missing = self.harvest(Part::Decoder, routes, wishes, work, &read[1], control)?;
         if !missing.is_empty() {
             return Ok(ScoreStep::Missing(missing));

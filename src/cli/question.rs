@@ -1,4 +1,4 @@
-//! Which model, and how its experts are chosen: the arguments of every command that computes.
+//! Which model, what it is asked, and how its experts are chosen: the arguments of every command that computes.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use super::host;
 
 /// A base and its experts.
 #[derive(Debug, Args)]
-pub struct Model {
+struct Model {
     /// The base: a Hugging Face folder or a GGUF file
     #[arg(long, value_name = "PATH")]
     base: PathBuf,
@@ -46,16 +46,9 @@ impl From<DeviceName> for DeviceChoice {
     }
 }
 
-impl Model {
-    /// A session over them, and why it is on the device that it is on.
-    pub fn open(&self) -> Result<(Session, String)> {
-        host::open(self.device.into(), &self.base, &self.experts)
-    }
-}
-
 /// What goes in.
 #[derive(Debug, Args)]
-pub struct Input {
+struct Input {
     /// The input
     #[arg(
         long,
@@ -71,7 +64,7 @@ pub struct Input {
 
 /// How experts are chosen.
 #[derive(Debug, Args)]
-pub struct Routing {
+struct Routing {
     /// Experts for each token and layer [default: what the catalogue says, or 2]
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
@@ -104,19 +97,37 @@ fn bias(argument: &str) -> Result<(String, f32)> {
     parsed.ok_or_else(|| Error::new(ErrorCode::InvalidOption, "bias", argument.to_owned(), "ID=NUMBER"))
 }
 
-impl Routing {
-    /// A request for an answer to `input`; how it is to be drawn is the default.
-    pub fn request(&self, input: &Input) -> Result<Request> {
+/// A model, what it is asked, and how its experts are chosen.
+#[derive(Debug, Args)]
+pub struct Question {
+    #[command(flatten)]
+    model: Model,
+    #[command(flatten)]
+    input: Input,
+    #[command(flatten)]
+    routing: Routing,
+}
+
+impl Question {
+    /// A session over the model, and why it is on the device that it is on.
+    pub fn open(&self) -> Result<(Session, String)> {
+        let Model { base, experts, device } = &self.model;
+        host::open((*device).into(), base, experts)
+    }
+
+    /// The request; how the answer is to be drawn is the default.
+    pub fn request(&self) -> Result<Request> {
+        let Question { input, routing, .. } = self;
         Ok(Request {
             text: input.text.clone(),
             input_ids: input.input_ids.clone(),
-            top_k: self.top_k,
-            strategy: Strategy::parse(&self.strategy)?,
-            include: self.include.clone(),
-            exclude: self.exclude.clone(),
-            bias: self.bias.iter().cloned().collect(),
-            thresholds: Thresholds { weight: self.min_weight, share: self.min_share },
-            on_miss: OnMiss::parse(&self.on_miss)?,
+            top_k: routing.top_k,
+            strategy: Strategy::parse(&routing.strategy)?,
+            include: routing.include.clone(),
+            exclude: routing.exclude.clone(),
+            bias: routing.bias.iter().cloned().collect(),
+            thresholds: Thresholds { weight: routing.min_weight, share: routing.min_share },
+            on_miss: OnMiss::parse(&routing.on_miss)?,
             ..Request::default()
         })
     }
