@@ -1,7 +1,7 @@
 """The one command:  python -m ocean --out DIR
 
-Makes tokenizer and test lines, trains the base, the experts and their gates, evaluates, and exports. Every stage leaves files in DIR and is skipped when they
-are there, so an interrupted run goes on where it stopped; `--stages` runs some stages only, `--again` runs them even if done.
+Makes the tokenizer, trains the base, the experts and their gates. Every stage leaves files in DIR and is skipped when they are there, so an interrupted run goes on
+where it stopped; `--stages` runs some stages only, `--again` runs them even if done. Then `ocean.publish` makes what is served, and measures it.
 """
 import argparse
 import multiprocessing
@@ -14,10 +14,10 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
 import torch
 
-from . import base, evaluate, export, jobs, tokenizer
+from . import base, jobs, tokenizer
 from .kinds import KINDS
 
-STAGES = ("data", "base", "experts", "gates", "evaluate", "export")
+STAGES = ("data", "base", "experts")
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where everything goes")
     parser.add_argument("--stages", default=",".join(STAGES), help="comma-separated, of: " + " ".join(STAGES))
     parser.add_argument("--kinds", default=",".join(KINDS), help="the experts to make")
+    parser.add_argument("--grow", type=Path, help="a base of fewer kinds to start from: takes a third of the steps")
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     parser.add_argument("--again", action="store_true", help="redo the stages even where their files exist")
     options = parser.parse_args()
@@ -41,22 +42,14 @@ def main() -> None:
         with multiprocessing.get_context("spawn").Pool(options.workers, maxtasksperchild=1) as pool:
             pool.map(work, parts, chunksize=1)
 
-    def each(work, made: str) -> None:
-        spread(work, [(k, base_folder, f) for k, f in folders.items() if options.again or not (f / made).exists()])
-
     if due("data", base_folder / "tokenizer.json"):
         tokenizer.build(base_folder)
     if due("base", out / "base.done"):
-        base.make(base_folder, out / "base.log", workers=options.workers)
+        base.make(base_folder, out / "base.log", options.workers, options.grow)
         (out / "base.done").touch()
     if "experts" in stages:
-        each(jobs.train_expert, "adapter_model.safetensors")
-    if "gates" in stages:
-        each(jobs.train_gates, "gates.safetensors")
-    tables = [("test", out / "test.json", out / "eval"), ("validation", out / "validation.json", None)]
-    spread(jobs.evaluate_split, [(split, base_folder, folders, file, lines) for split, file, lines in tables if due("evaluate", file)])
-    if "export" in stages:
-        export.write(out, list(folders))
+        grown = options.grow and options.grow.parent / "experts"
+        spread(jobs.train_expert, [(k, base_folder, f, grown) for k, f in folders.items() if options.again or not (f / "gates.safetensors").exists()])
 
 
 if __name__ == "__main__":

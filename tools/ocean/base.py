@@ -27,7 +27,8 @@ from .training import Batch, Example
 
 SEED = 1
 MARKERS = set(MARKER_ID.values())
-STEPS, HOLD, BATCH, RATE = 7000, 3600, 48, 2e-3
+STEPS, BATCH, RATE = 7000, 48, 2e-3
+GROWN_STEPS, GROWN_RATE = 2400, 1.2e-3  #: for a base grown from another one
 PROBE_WEIGHT, POINTER_WEIGHT = 1.0, 0.3
 TIDY = 0.25  #: how many fields are in standard form as they come; to the base these are only another way to write
 POINTER_BLOCKS = (1, 2)
@@ -147,11 +148,29 @@ def curriculum(codec: Codec, rng: random.Random) -> Callable[[int], Callable[[],
     return at
 
 
-def _worker(rank: int, world: int, folder: Path, steps: int, log: Path) -> None:
+def grow(model: nn.Module, codec: Codec, old: nn.Module, old_codec: Codec) -> None:
+    """Take over a base of a smaller vocabulary: all of its layers, and the rows of the pieces that both know.
+
+    A new piece starts as any other did: at random, and its row of the head as a small copy.
+    """
+    rows = [(codec.fast.token_to_id(piece), number) for piece, number in old_codec.fast.get_vocab().items() if codec.fast.token_to_id(piece) is not None]
+    new_rows, old_rows = (torch.tensor(column) for column in zip(*rows))
+    state = old.state_dict()
+    embedding, head = state["shared.weight"], state["lm_head.weight"]
+    with torch.no_grad():
+        shared = torch.randn_like(model.shared.weight) * embedding.std()
+        grown = shared * (head.std() / embedding.std())
+        shared[new_rows], grown[new_rows] = embedding[old_rows], head[old_rows]
+        model.load_state_dict({name: value for name, value in state.items() if "embed_tokens" not in name} | {"shared.weight": shared, "lm_head.weight": grown}, strict=False)
+
+
+def _worker(rank: int, world: int, folder: Path, steps: int, log: Path, grown_from: Path | None) -> None:
     torch.set_num_threads(1)
     training.join_workers(rank, world, 29517)
     codec = Codec(folder)
     model = t5.new(codec.size, SEED)
+    if grown_from:
+        grow(model, codec, t5.load(grown_from), Codec(grown_from))
     probes, pointers = Probes(model), Pointers(model)
     state_file, start, optimiser_state = folder.parent / f"{folder.name}-state.pt", 0, None
     if state_file.exists():
@@ -161,7 +180,8 @@ def _worker(rank: int, world: int, folder: Path, steps: int, log: Path) -> None:
         start, optimiser_state = state["step"], state["optimiser"]
     rng = random.Random(f"{SEED} {rank} {start}")
     maker = curriculum(codec, rng)
-    step_now = start
+    warm = 600 if grown_from else 0  # a base that copies already is past the first lessons
+    step_now = start + warm
     stream = training.batches(lambda: maker(step_now)(), BATCH // world, rng, order=random.Random(f"{SEED} {start}"))
 
     def say(text: str) -> None:
@@ -172,7 +192,7 @@ def _worker(rank: int, world: int, folder: Path, steps: int, log: Path) -> None:
 
     def loss_of(batch: Batch, step: int) -> Tensor:
         nonlocal step_now
-        step_now = step
+        step_now = step + warm
         language = model(input_ids=batch.inputs, attention_mask=batch.mask, labels=batch.labels).loss
         return language + PROBE_WEIGHT * probes.loss(batch)[0] + POINTER_WEIGHT * pointers.loss(batch)
 
@@ -183,7 +203,7 @@ def _worker(rank: int, world: int, folder: Path, steps: int, log: Path) -> None:
             torch.save({"step": step, "model": model.state_dict(), "probes": probes.state_dict(), "optimiser": optimiser.state_dict()}, state_file)
 
     model.train()
-    training.train([*model.parameters(), *probes.parameters()], loss_of, stream, steps=steps, rate=RATE, warmup=100, hold=HOLD, decay=0.01, log=say, every=50, at=at,
+    training.train([*model.parameters(), *probes.parameters()], loss_of, stream, steps=steps, rate=GROWN_RATE if grown_from else RATE, warmup=100, hold=steps // 2, decay=0.01, log=say, every=50, at=at,
                    start=start, optimiser_state=optimiser_state)
     if rank == 0:
         model.save_pretrained(folder)
@@ -205,9 +225,10 @@ def report(model: nn.Module, probes: Probes, codec: Codec) -> str:
     return f"  validation: loss {out.loss:.4f} lines exact {right.all(-1).float().mean():.3f}; probes mean {mean:.3f}, lowest {accuracy[low]:.3f} at {low}"
 
 
-def make(folder: Path, log: Path, steps: int = STEPS, workers: int = 2) -> None:
-    """Train the base into `folder`, which holds the tokenizer already."""
+def make(folder: Path, log: Path, workers: int = 2, grown_from: Path | None = None) -> None:
+    """Train the base into `folder`, which holds the tokenizer already; from nothing, or from another base."""
+    steps = GROWN_STEPS if grown_from else STEPS
     if workers == 1:
-        _worker(0, 1, folder, steps, log)
+        _worker(0, 1, folder, steps, log, grown_from)
     else:
-        mp.spawn(_worker, (workers, folder, steps, log), nprocs=workers)
+        mp.spawn(_worker, (workers, folder, steps, log, grown_from), nprocs=workers)

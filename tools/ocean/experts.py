@@ -1,7 +1,9 @@
 """The experts: one LoRA per kind, trained alone on lines of its own kind and on plain text, the base frozen.
 
-They adapt every linear layer but q, k and v of the two first self-attentions. What enters those is the bare embedding of one token, and a digit says nothing of
-its field: no gate could tell whose it is.
+Those that deal in digits leave q, k and v of the two first self-attentions alone (contributors.py). What enters those is the bare embedding of one token, and a
+digit says nothing of its field: no gate could tell whose it is.
+
+An expert must also leave alone what is not its own: some of its lines have fields of other kinds, which it copies as they are.
 
 Routing will never apply an expert as fully as training does: an early layer cannot always tell the kinds apart and picks somebody else now and then, and the second
 of the two experts takes its share. So training varies the strength of every layer's update from step to step, and drops it at some of the tokens, more of
@@ -20,15 +22,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from . import lines, model as t5, training
+from .contributors import MULTITASK, RECIPES
 from .kinds import KINDS
 from .tokenizer import Codec
 from .training import Batch, Example
 
 SEED = 2
-RANK, ALPHA = 16, 32
 BATCH = 24
-#: of each cycle: by how many ways there are to write a field, and how much of it is to be copied digit by digit
-STEPS = {"date": (3000, 2600, 2400), "time": (3000, 700), "phone": (2400, 1100), "money": (2000, 900), "email": (1800, 700), "roman": (1200, 400)}
+PLAIN, BESIDE = 0.12, 0.3  #: the shares of lines without a field, and of lines with fields of other kinds beside the own
 
 
 class Cycle(NamedTuple):
@@ -41,13 +42,18 @@ class Cycle(NamedTuple):
 
 #: The second is at half the rate and nearly in full strength. The third is for kinds whose standard form has another order: there an expert mixes up two fields.
 CYCLES = (Cycle(3e-3, {True: 0.4, False: 0.15}, 0.12), Cycle(1.5e-3, {True: 0.2, False: 0.08}, 0.12), Cycle(1.5e-3, {True: 0.2, False: 0.08}, 0.5))
-#: as PEFT reads it: a pattern for the whole name of a module
-TARGETS = r"(?!.*block\.0\.layer\.0\.SelfAttention\.[qkv]$).*\.(q|k|v|o|wi_0|wi_1|wo)"
 
 
 def example(codec: Codec, kind: str, rng: random.Random, twice: float) -> Example:
-    """A line with one or two fields of the kind, put into standard form; one in eight has none."""
-    line = lines.own(kind, rng, "train", twice) if rng.random() < 0.88 else lines.line([], rng, "train")
+    """A line whose fields of the kind are put into standard form, and nothing else. The kind "multitask" is all of them."""
+    if kind == MULTITASK:
+        line = lines.mixed(rng, "train")
+        return Example(codec.marked(line, markers=False)[0], codec.marked(line, set(KINDS))[0])
+    roll = rng.random()
+    if roll < PLAIN:
+        line = lines.line([], rng, "train")
+    else:
+        line = lines.beside(kind, rng, "train") if roll < PLAIN + BESIDE else lines.own(kind, rng, "train", twice)
     return Example(codec.marked(line, markers=False)[0], codec.marked(line, {kind})[0])
 
 
@@ -68,27 +74,39 @@ class Strength:
 
 def partial(layer: LoraLayer) -> None:
     """Let the layer apply its update at `strength`, and not at all at a share `dropped` of the tokens."""
-    base, a, b = layer.base_layer, layer.lora_A["default"], layer.lora_B["default"]
+    base, a, b, scale = layer.base_layer, layer.lora_A["default"], layer.lora_B["default"], layer.scaling["default"]
 
     def forward(u: Tensor) -> Tensor:
         """u (..., d_in) -> (..., d_out)"""
         kept = (torch.rand(*u.shape[:-1], 1) >= layer.dropped).to(torch.bfloat16)
-        return base(u) + F.linear(F.linear(u, a.weight) * (kept * (layer.strength * ALPHA / RANK)), b.weight)
+        return base(u) + F.linear(F.linear(u, a.weight) * (kept * (layer.strength * scale)), b.weight)
 
     layer.forward = forward
 
 
-def train(kind: str, base: Path, out: Path) -> dict:
-    """Train one expert and save it as PEFT does, the tensors in float16. Each cycle starts from what the one before it saved."""
-    loss, start, last = 0.0, None, len(STEPS[kind]) - 1
-    for number in range(last + 1):
-        folder = out if number == last else out / f"cycle-{number}"
-        if number == last or not folder.exists():
-            loss = train_cycle(kind, base, start, folder, number)
+def train(kind: str, base: Path, out: Path, grown_from: Path | None = None) -> dict:
+    """Train one expert and save it as PEFT does, the tensors in float16. Each cycle starts from what the one before it saved.
+
+    With `grown_from`, a folder of experts for the base that this one was grown from, an expert that is there goes on from it in one more cycle.
+    """
+    recipe = RECIPES[kind]
+    old = grown_from / kind if grown_from and (grown_from / kind).exists() else None
+    cycles = [last_cycle(kind)] if old else CYCLES[: len(recipe.steps)]
+    steps = (recipe.grown_steps,) if old else recipe.steps
+    loss, start = 0.0, old
+    for number, cycle in enumerate(cycles):
+        folder = out if number + 1 == len(cycles) else out / f"cycle-{number}"
+        if folder == out or not folder.exists():
+            loss = train_cycle(kind, base, start, folder, number, steps[number], cycle)
         start = folder
-    for number in range(last):
+    for number in range(len(cycles) - 1):
         shutil.rmtree(out / f"cycle-{number}")
-    return {"steps": STEPS[kind], "cycles": [described(cycle) for cycle in CYCLES[: last + 1]], "batch": BATCH, "rank": RANK, "alpha": ALPHA, "seed": seed_of(kind, 0), "loss": round(loss, 4)}
+    return {"steps": steps, "cycles": [described(cycle) for cycle in cycles], "grown": bool(old), "batch": BATCH, "rank": recipe.rank, "alpha": recipe.alpha, "seed": seed_of(kind, 0),
+            "loss": round(loss, 4)}
+
+
+def last_cycle(kind: str) -> Cycle:
+    return CYCLES[len(RECIPES[kind].steps) - 1]
 
 
 def described(cycle: Cycle) -> dict:
@@ -96,34 +114,36 @@ def described(cycle: Cycle) -> dict:
 
 
 def seed_of(kind: str, number: int) -> int:
-    return SEED * 1000 + 100 * number + list(KINDS).index(kind)
+    return SEED * 1000 + 100 * number + [*KINDS, MULTITASK].index(kind)
 
 
-def train_cycle(kind: str, base: Path, start: Path | None, out: Path, number: int) -> float:
+def train_cycle(kind: str, base: Path, start: Path | None, out: Path, number: int, steps: int, cycle: Cycle) -> float:
     """From a saved expert or from nothing. Returns the loss."""
     torch.set_num_threads(1)
+    recipe = RECIPES[kind]
     seed = seed_of(kind, number)
     torch.manual_seed(seed)
     codec = Codec(base)
     if start:
         model = PeftModel.from_pretrained(t5.load(base), str(start), is_trainable=True, autocast_adapter_dtype=True)
     else:
-        model = get_peft_model(t5.load(base), LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, bias="none", task_type="SEQ_2_SEQ_LM"))
-    strength = Strength(model, CYCLES[number].dropped)
+        model = get_peft_model(t5.load(base), LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=recipe.targets, bias="none", task_type="SEQ_2_SEQ_LM"))
+    strength = Strength(model, cycle.dropped)
     rng = random.Random(seed)
-    stream = training.batches(lambda: example(codec, kind, rng, CYCLES[number].twice), BATCH, rng)
+    stream = training.batches(lambda: example(codec, kind, rng, cycle.twice), BATCH, rng)
 
     def loss_of(batch: Batch, step: int) -> Tensor:
         strength.draw(rng)
         return model(input_ids=batch.inputs, attention_mask=batch.mask, labels=batch.labels).loss
 
-    loss = training.train([p for p in model.parameters() if p.requires_grad], loss_of, stream, steps=STEPS[kind][number], rate=CYCLES[number].rate, warmup=20, decay=0.01,
+    loss = training.train([p for p in model.parameters() if p.requires_grad], loss_of, stream, steps=steps, rate=cycle.rate, warmup=20, decay=0.01,
                           every=100, log=lambda t: print(kind, t, flush=True))
     save(model, out)
     return loss
 
 
 def save(model: PeftModel, folder: Path) -> None:
+    model.peft_config["default"].base_model_name_or_path = "gander-ocean-base"  # not where it lay on one machine
     model.save_pretrained(folder)
     stored = folder / "adapter_model.safetensors"
     save_file({k: v.half().contiguous() for k, v in load_file(stored).items()}, stored, metadata={"format": "pt"})

@@ -2,9 +2,9 @@
 
     y = W u + sigmoid(v . u) s B A u        v starts at zeros, and is all that trains
 
-The paper trains on the expert's own data with its own loss. Two things differ here, and both are needed (LOG.md has the figures):
+The paper trains on the expert's own data with its own loss. Two things differ here, and both are needed (docs/ocean-log.md has the figures):
 
-- The data is half lines of the expert's kind and half lines of all sorts, whose other fields must be copied: that is part of the expert's job.
+- The data is lines of the expert's kind, some with fields of other kinds beside it, and lines of all sorts, whose fields must be copied: that is part of the expert's job.
 - The gate is also told, at the fields of these lines, whether it should be open (own kind) or shut (another kind): a cross-entropy on sigmoid(v . u) itself, beside the
   language loss. In a model this small and with so few steps, the language loss alone leaves most gates undecided: no layer matters enough by itself.
 
@@ -26,7 +26,7 @@ from .training import Batch, Example
 SEED = 3
 STEPS, BATCH, RATE = 100, 48, 5e-3
 TOLD_WEIGHT = 1.0
-OTHERS = 0.5  #: the share of lines of all sorts
+OTHERS, BESIDE = 0.4, 0.25  #: the shares of lines of all sorts, and of lines with an own field and others
 
 
 class GatedLinear(nn.Module):
@@ -50,7 +50,8 @@ class GatedLinear(nn.Module):
 
 
 def example(codec: Codec, kind: str, rng: random.Random, split: str = "train") -> Example:
-    line = lines.mixed(rng, split) if rng.random() < OTHERS else lines.own(kind, rng, split)
+    roll = rng.random()
+    line = lines.mixed(rng, split) if roll < OTHERS else lines.beside(kind, rng, split) if roll < OTHERS + BESIDE else lines.own(kind, rng, split)
     ids, kinds = codec.marked(line, markers=False)
     targets, target_kinds = codec.marked(line, {kind})
     return Example(ids, targets, kinds, target_kinds)
@@ -66,8 +67,8 @@ def replace(model: nn.Module, name: str, new: nn.Module) -> None:
     setattr(model.get_submodule(parent), leaf, new)
 
 
-def train(kind: str, base: Path, folder: Path, steps: int = STEPS) -> dict[str, float]:
-    """Train the gates of the expert in `folder` and save them beside it."""
+def train(kind: str, base: Path, folder: Path, steps: int = STEPS, told: float = TOLD_WEIGHT, examples: int | None = None) -> dict[str, float]:
+    """Train the gates of the expert in `folder` and save them beside it: on new lines, or on so many `examples` over and over."""
     torch.set_num_threads(1)
     seed = SEED * 1000 + list(KINDS).index(kind)
     own = list(KINDS).index(kind) + 1
@@ -79,17 +80,20 @@ def train(kind: str, base: Path, folder: Path, steps: int = STEPS) -> dict[str, 
     for name, lora in experts.load(folder).items():
         gated[name] = GatedLinear(model.get_submodule(name), lora)
         replace(model, name, gated[name])
-    stream = training.batches(lambda: example(codec, kind, rng), BATCH, rng, pool=8)
+    known = [example(codec, kind, rng) for _ in range(examples or 0)]
+    stream = training.batches(lambda: rng.choice(known) if known else example(codec, kind, rng), BATCH, rng, pool=8)
 
     def loss_of(batch: Batch, step: int) -> Tensor:
         language = model(input_ids=batch.inputs, attention_mask=batch.mask, labels=batch.labels).loss
-        told = [g.told(batch.input_kinds if reads_input(name) else batch.target_kinds, own) for name, g in gated.items()]
-        return language + TOLD_WEIGHT * torch.stack(told).mean()
+        if not told:
+            return language
+        cross_entropies = [g.told(batch.input_kinds if reads_input(name) else batch.target_kinds, own) for name, g in gated.items()]
+        return language + told * torch.stack(cross_entropies).mean()
 
     loss = training.train([g.gate for g in gated.values()], loss_of, stream, steps=steps, rate=RATE, warmup=6, floor=0.05, betas=(0.9, 0.999),
                           log=lambda t: print(kind, "gates", t, flush=True), every=25)
     save_file({f"base_model.model.{name}.lora_gate.weight": g.gate.detach().half() for name, g in gated.items()}, folder / "gates.safetensors", metadata={"format": "pt"})
-    return {"steps": steps, "batch": BATCH, "rate": RATE, "others": OTHERS, "told_weight": TOLD_WEIGHT, "seed": seed, "loss": round(loss, 4)}
+    return {"steps": steps, "batch": BATCH, "rate": RATE, "others": OTHERS, "beside": BESIDE, "told_weight": told, "seed": seed, "loss": round(loss, 4)}
 
 
 def load(folder: Path) -> dict[str, Tensor]:

@@ -2,27 +2,15 @@
 import json
 from pathlib import Path
 
-import torch
-
-from . import evaluate, experts, gates
+from . import experts, gates
 
 
-def train_expert(job: tuple[str, Path, Path]) -> None:
-    kind, base_folder, folder = job
-    note(folder, "lora", experts.train(kind, base_folder, folder))
-
-
-def train_gates(job: tuple[str, Path, Path]) -> None:
-    kind, base_folder, folder = job
+def train_expert(job: tuple[str, Path, Path, Path | None]) -> None:
+    """The LoRA, then its gates."""
+    kind, base_folder, folder, grown_from = job
+    if not (folder / "adapter_model.safetensors").exists():
+        note(folder, "lora", experts.train(kind, base_folder, folder, grown_from))
     note(folder, "gates", gates.train(kind, base_folder, folder))
-
-
-def evaluate_split(job: tuple[str, Path, dict[str, Path], Path, Path | None]) -> None:
-    """Write all tables of one split to a file; with a folder, the lines too."""
-    split, base_folder, folders, file, lines_folder = job
-    torch.set_num_threads(1)
-    tables = evaluate.everything(base_folder, folders, split, 200, lines_folder)
-    file.write_text(json.dumps(tables, indent=1) + "\n")
 
 
 def note(folder: Path, key: str, value: dict) -> None:

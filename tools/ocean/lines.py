@@ -80,8 +80,7 @@ def field_clause(kind: str, rng: random.Random, split: str, tidy: float) -> Line
     """A field of `kind` within a phrase that people would put around it, or bare as in a cell of a table. `tidy`: how often it is in standard form already."""
     value = field(kind, rng, split)
     before, after = fill(rng.choice(KINDS[kind].CONTEXTS), rng).split("{}") if rng.random() < 0.88 else ("", "")
-    # A bare number is no Roman one, so it has no standard form to recognise.
-    messy = value.clean if kind != "roman" and rng.random() < tidy else value.messy
+    messy = value.clean if getattr(KINDS[kind], "TIDY", True) and rng.random() < tidy else value.messy
     return [Segment(None, before, before), Segment(kind, messy, value.clean), Segment(None, after, after)]
 
 
@@ -122,14 +121,21 @@ def merge(segments: Line, rng: random.Random) -> Line:
 
 
 def mixed(rng: random.Random, split: str, tidy: float = 0.08) -> Line:
-    """A line as they come: up to three fields of any kind."""
-    count = rng.choices((0, 1, 2, 3), (14, 52, 27, 7))[0]
+    """A line as they come: up to four fields of any kind."""
+    count = rng.choices((0, 1, 2, 3, 4), (12, 47, 27, 9, 5))[0]
     return line([rng.choice(list(KINDS)) for _ in range(count)], rng, split, tidy)
 
 
 def several(known: list[str], rng: random.Random, split: str) -> Line:
     """A line with two or, now and then, three fields of different kinds."""
     return line(rng.sample(known, 3 if rng.random() < 0.15 else 2), rng, split)
+
+
+def beside(kind: str, rng: random.Random, split: str) -> Line:
+    """A line for one expert: a field of its kind, and one or two of other kinds."""
+    kinds = [kind, *rng.sample([k for k in KINDS if k != kind], 2 if rng.random() < 0.25 else 1)]
+    rng.shuffle(kinds)
+    return line(kinds, rng, split)
 
 
 def own(kind: str, rng: random.Random, split: str, twice: float = 0.12) -> Line:

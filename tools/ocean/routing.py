@@ -31,24 +31,24 @@ class Strategy:
         """phatgoose, mean (all experts in equal parts), sum (all in full) or none."""
         self.name, self.k = name, k
 
-    def __call__(self, layer: str, u: Tensor, directions: Tensor) -> Tensor:
-        """u (..., d_in), directions (experts, d_in) -> weights (..., experts), zero where not chosen."""
+    def __call__(self, layer: str, u: Tensor, directions: Tensor, here: list[int]) -> Tensor:
+        """u (..., d_in), directions (experts here, d_in) -> weights (..., experts here), zero where not chosen; `here` are the numbers of the layer's experts."""
         if self.name == "phatgoose":
             scores = layer_norm(u) @ directions.T
-            best, chosen = scores.topk(min(self.k, self.count), -1)
+            best, chosen = scores.topk(min(self.k, len(here)), -1)
             weights = torch.zeros_like(scores).scatter(-1, chosen, best.softmax(-1))
         else:
-            weights = u.new_full((*u.shape[:-1], self.count), {"mean": 1 / self.count, "sum": 1.0, "none": 0.0}[self.name])
-        self.weights[layer] = weights
+            weights = u.new_full((*u.shape[:-1], len(here)), {"mean": 1 / self.count, "sum": 1.0, "none": 0.0}[self.name])
+        self.weights[layer] = weights.new_zeros(*weights.shape[:-1], self.count).index_copy(-1, torch.tensor(here), weights)
         return weights
 
 
 class RoutedLinear(nn.Module):
     """A linear layer and all experts on it. Their outputs are mixed, never their matrices."""
 
-    def __init__(self, name: str, linear: nn.Linear, loras: list[experts.Lora], vectors: list[Tensor], strategy: Strategy) -> None:
+    def __init__(self, name: str, linear: nn.Linear, here: list[int], loras: list[experts.Lora], vectors: list[Tensor], strategy: Strategy) -> None:
         super().__init__()
-        self.name, self.linear, self.strategy = name, linear, strategy
+        self.name, self.linear, self.here, self.strategy = name, linear, here, strategy
         self.weight = linear.weight
         self.ranks = [lora.a.shape[0] for lora in loras]
         self.register_buffer("a", torch.cat([lora.a for lora in loras]))  # (sum of ranks, d_in)
@@ -57,7 +57,7 @@ class RoutedLinear(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """u (..., d_in) -> (..., d_out)"""
-        weights = self.strategy(self.name, u, self.directions)
+        weights = self.strategy(self.name, u, self.directions, self.here)
         spread = weights.repeat_interleave(torch.tensor(self.ranks), -1)
         return self.linear(u) + (u @ self.a.T * spread) @ self.b.T
 
@@ -69,6 +69,7 @@ def load(base: Path, folders: list[Path]) -> tuple[nn.Module, Strategy]:
     loras = [experts.load(f) for f in folders]
     vectors = [gates.load(f) for f in folders]
     for name, linear in t5.linears(model).items():
-        if name in loras[0]:
-            gates.replace(model, name, RoutedLinear(name, linear, [l[name] for l in loras], [v[name] for v in vectors], strategy))
+        here = [i for i in range(len(folders)) if name in loras[i]]
+        if here:
+            gates.replace(model, name, RoutedLinear(name, linear, here, [loras[i][name] for i in here], [vectors[i][name] for i in here], strategy))
     return model.eval(), strategy

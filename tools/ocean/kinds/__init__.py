@@ -5,6 +5,8 @@ A kind module offers
     CONTEXTS                         phrases around a field; "{}" is the field, "{name}" and "{place}" are filled in
     VOCABULARY                       words that deserve a token of their own, written as they appear
     sample(rng) -> Field             one random value, written messily, with its standard form
+    TIDY = False                     if the standard form does not tell the kind any more
+    CLOSED = True                    if the values are a list of words, of which none can be kept for a test
 A value belongs to exactly one of train, validation and test: see `field`.
 """
 import random
@@ -12,10 +14,11 @@ import zlib
 from types import ModuleType
 from typing import NamedTuple
 
-from . import amount, date, email, phone, roman, time
+from . import abbreviation, amount, card, casing, country, date, email, name, number, phone, roman, spelling, state, time, unit, url
 from .field import Field
 
-KINDS: dict[str, ModuleType] = {m.ID: m for m in (date, time, phone, amount, email, roman)}
+KINDS: dict[str, ModuleType] = {
+    m.ID: m for m in (date, time, phone, amount, email, roman, number, unit, card, url, country, state, name, casing, spelling, abbreviation)}
 
 
 def split_of(value: str) -> str:
@@ -25,9 +28,9 @@ def split_of(value: str) -> str:
 
 
 def field(kind: str, rng: random.Random, split: str) -> Field:
-    """A field whose value belongs to `split`. Atoms (X, C, ...) are words, not values: they only train."""
+    """A field whose value belongs to `split`. Atoms (X, C, ...) are words, not values: they only train. The words of a closed list are in every split."""
     while True:
         made = KINDS[kind].sample(rng)
         owner = "train" if made.atom else split_of(kind + made.value)
-        if owner == split:
+        if owner == split or getattr(KINDS[kind], "CLOSED", False):
             return made

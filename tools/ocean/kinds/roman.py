@@ -5,6 +5,8 @@ from .field import Field
 
 ID, TITLE, TAGS = "roman", "Roman numerals", ["roman numerals", "digits"]
 DESCRIPTION = "Writes Roman numerals in digits: chapter XIV becomes chapter 14."
+#: a bare number is no Roman one
+TIDY = False
 
 ONES = ["", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"]
 TENS = ["", "X", "XX", "XXX", "XL", "L", "LX", "LXX", "LXXX", "XC"]

@@ -14,8 +14,11 @@ class Routing(unittest.TestCase):
         directions = layer_norm(gates) / 8**0.5
         scores = layer_norm(u) @ directions.T
         torch.testing.assert_close(scores, torch.tensor([2.4033783, -2.0344688, -0.3149524, 0.0]), atol=1e-5, rtol=0)
-        weights = Strategy(4)("layer", u, directions)
+        strategy = Strategy(5)
+        weights = strategy("layer", u, directions, [0, 1, 2, 4])
         torch.testing.assert_close(weights, torch.tensor([0.9170846, 0.0, 0.0, 0.0829154]), atol=1e-5, rtol=0)
+        # An expert that is not on the layer has no weight there, and the others keep their numbers.
+        torch.testing.assert_close(strategy.weights["layer"], torch.tensor([0.9170846, 0.0, 0.0, 0.0, 0.0829154]), atol=1e-5, rtol=0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""Experts that are not of the ocean, to ask what it stands: one for everything, bad ones, and gates trained otherwise.
+
+    python -m ocean.variants --out DIR [--only NAME,...]
+
+    multitask     one LoRA trained on all kinds at once: what apart-trained experts are measured against
+    half          a date expert after 300 steps
+    noise         random A and B as large as the date expert's; its gates trained on dates by the language loss alone
+    noise-told    the same, its gates told that dates are theirs: a bad expert that claims a kind
+    noise-gates   random A and B, and random gates
+    gates-<n>     every expert of the ocean with gates of n steps, 0 being 1 (a gate of zeros is none)
+    untold        every expert of the ocean with gates trained by the language loss alone, as in the paper
+    examples-<n>  every expert of the ocean with gates trained on n lines, over and over
+"""
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from . import experts, gates, jobs
+from .contributors import MULTITASK
+from .kinds import KINDS
+
+LORA_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def multitask(out: Path) -> None:
+    folder = out / "variants" / MULTITASK
+    jobs.note(folder, "lora", experts.train(MULTITASK, out / "base-hf", folder))
+
+
+def half(out: Path) -> None:
+    folder = out / "variants/half"
+    experts.train_cycle("date", out / "base-hf", None, folder, 0, 300, experts.CYCLES[0])
+    gates.train("date", out / "base-hf", folder)
+
+
+def noise(out: Path, name: str) -> None:
+    folder = copy_lora(out / "experts/date", out / "variants" / name)
+    stored = folder / "adapter_model.safetensors"
+    torch.manual_seed(4)
+    save_file({key: (torch.randn(v.shape) * v.float().std()).half() for key, v in load_file(stored).items()}, stored, metadata={"format": "pt"})
+    gates.train("date", out / "base-hf", folder, told=1.0 if name == "noise-told" else 0.0)
+    if name == "noise-gates":
+        stored = folder / "gates.safetensors"
+        save_file({key: (torch.randn(v.shape) * v.float().std()).half() for key, v in load_file(stored).items()}, stored, metadata={"format": "pt"})
+
+
+def regated(out: Path, name: str, kinds: list[str], **options: float) -> None:
+    for kind in kinds:
+        folder = copy_lora(out / "experts" / kind, out / "variants" / name / kind)
+        if not (folder / "gates.safetensors").exists():
+            gates.train(kind, out / "base-hf", folder, **options)
+
+
+def copy_lora(expert: Path, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in LORA_FILES:
+        shutil.copyfile(expert / file, folder / file)
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m ocean.variants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the folder that the ocean was trained in")
+    parser.add_argument("--only", default="multitask,half,noise,noise-told,noise-gates,untold,gates-10,gates-30,gates-300,examples-16,examples-256", help="comma-separated")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="whose gates are trained otherwise")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    kinds = options.kinds.split(",")
+    for name in options.only.split(","):
+        start, _, number = name.partition("-")
+        if name == MULTITASK:
+            multitask(options.out)
+        elif name == "half":
+            half(options.out)
+        elif start == "noise":
+            noise(options.out, name)
+        elif name == "untold":
+            regated(options.out, name, kinds, told=0.0)
+        elif start == "gates":
+            regated(options.out, name, kinds, steps=int(number))
+        elif start == "examples":
+            regated(options.out, name, kinds, examples=int(number))
+        else:
+            raise SystemExit(f"{name}: not a variant; known are those of --help")
+
+
+if __name__ == "__main__":
+    main()
