@@ -15,7 +15,7 @@ use problems::{invalid, sha256_of};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::experts::{Expert, Page, PageTensor};
+use crate::experts::{Expert, OtherVectors, Page, PageTensor};
 use crate::formats::peft::LoraPart;
 use crate::tensor::DType;
 
@@ -236,6 +236,7 @@ impl Catalog {
             id: record.id.clone(),
             full_name: format!("{}/{}", self.name, record.id),
             gates,
+            vectors: OtherVectors::default(),
             scales: record.modules().map(|module| (module.module.clone(), module.scale)).collect(),
             pages: record.pages.iter().map(|page| page.page(&record.adapter.url)).collect::<Result<_>>()?,
         })

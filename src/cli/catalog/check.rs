@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use gander::catalog::gates::Gates;
 use gander::catalog::{Catalog, ExpertRecord, FactorRecord, ModuleRecord};
-use gander::experts::Expert;
+use gander::experts::{Expert, OtherVectors};
 use gander::formats::open::read;
 use gander::formats::peft::{self, Adapter, LoraPart, LoraTensor};
 use gander::{Error, ErrorCode, Result};
@@ -159,6 +159,7 @@ fn problems_with_base(
         id: record.id.clone(),
         full_name: record.id.clone(),
         gates: gates.cloned().unwrap_or_default(),
+        vectors: OtherVectors::default(),
         scales: BTreeMap::new(),
         pages: pages.collect(),
     };
