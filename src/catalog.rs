@@ -7,6 +7,7 @@
 pub mod gates;
 pub mod location;
 mod problems;
+pub mod vectors;
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,9 @@ pub struct Catalog {
     pub router: RouterDefaults,
     /// One safetensors file with the gates of all experts, under `<expert id>/<module>.lora_gate.weight`.
     pub gates: FileReference,
+    /// By the name of a strategy, the file of the vectors that it needs. See [`vectors`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vectors: BTreeMap<String, FileReference>,
     /// The experts. Their order decides ties.
     pub experts: Vec<ExpertRecord>,
 }

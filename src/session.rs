@@ -607,6 +607,31 @@ impl Session {
         generation.as_ref().map(|generation| ([&generation.encoder.0, &generation.decoder.0], devices))
     }
 
+    /// Readies a part of the work for being run by hand with [`Session::plans`]: from these control words on. Not once an
+    /// answer was gone on with.
+    pub fn set_up(&mut self, part: Part, control: Control) {
+        let Some(generation) = self.generation.take() else { return };
+        let (words, flags) = match part {
+            Part::Encoder => (generation.reading.activations.control, &generation.encoder.1.flags),
+            Part::Decoder => (generation.writing.activations.control, &generation.decoder.1.flags),
+        };
+        self.reset(part, flags, &generation.biases);
+        self.devices.of(part).write(&words, bytemuck::cast_slice::<Control, u32>(&[control]));
+        self.generation = Some(generation);
+    }
+
+    /// Runs the encoder by itself, and returns its final output (tokens, d_model). Of a request without experts.
+    ///
+    /// # Errors
+    /// Those of [`Device::read_bytes`].
+    pub async fn read_encoded(&mut self) -> Result<Vec<f32>> {
+        self.set_up(Part::Encoder, Control::default());
+        let Some(Generation { encoder, reading, .. }) = &self.generation else { return Ok(Vec::new()) };
+        let device = self.devices.of(Part::Encoder);
+        device.run(&encoder.0, 0..encoder.0.recording.dispatches.len(), 1);
+        device.read_floats(&reading.encoded).await
+    }
+
     /// What the answer took so far.
     pub fn work(&self) -> Work {
         self.generation.as_ref().map_or(Work::default(), |generation| generation.work)

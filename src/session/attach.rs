@@ -2,7 +2,7 @@
 
 use super::{Request, Session};
 use crate::adapter_pool::AdapterPool;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, FileReference, vectors};
 use crate::device::{Device, Part};
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, Placement, name_apart};
@@ -58,6 +58,25 @@ impl Session {
         if is_first {
             self.default_top_k = catalog.router.top_k;
         }
+        Ok(())
+    }
+
+    /// Adds the vectors that a strategy needs, from a file that a catalogue describes. `catalog` is its name. An answer in the
+    /// making is dropped.
+    ///
+    /// # Errors
+    /// Those of [`vectors::attach`].
+    pub fn add_vectors(
+        &mut self,
+        catalog: &str,
+        strategy: &Strategy,
+        file: &FileReference,
+        bytes: &[u8],
+    ) -> Result<()> {
+        self.cancel();
+        let d_model = self.model.config.d_model;
+        vectors::attach(&mut self.experts, catalog, strategy, file, bytes, d_model)?;
+        self.upload_vectors();
         Ok(())
     }
 
