@@ -182,14 +182,21 @@ impl Request {
                 return Err(Error::new(ErrorCode::UnknownExpert, option, problem, expected));
             }
         }
+        let among = |ids: &[String], expert: &Expert| ids.iter().any(|id| expert.is_called(id));
+        let is_left_out = |expert: &Expert| {
+            among(&self.exclude, expert) || !(self.include.is_empty() || among(&self.include, expert))
+        };
+        if let Some(expert) = experts.iter().find(|expert| among(&single, expert) && is_left_out(expert)) {
+            let (place, problem) = (format!("strategy {}", self.strategy.name()), "the expert is excluded");
+            let expected = format!("{:?} among those that may be chosen", expert.id);
+            return Err(Error::new(ErrorCode::InvalidOption, place, problem, expected));
+        }
         if let Some((id, bias)) = self.bias.iter().find(|(_, bias)| !(-1e6..=1e6).contains(*bias)) {
             let place = format!("bias of {id:?}");
             return Err(Error::new(ErrorCode::InvalidOption, place, bias.to_string(), "-1e6 to 1e6"));
         }
-        let among = |ids: &[String], expert: &Expert| ids.iter().any(|id| expert.is_called(id));
         let bias = |expert: &Expert| {
-            let only = |ids: &[String]| ids.is_empty() || among(ids, expert);
-            if among(&self.exclude, expert) || !only(&self.include) || !only(&single) {
+            if is_left_out(expert) || !(single.is_empty() || among(&single, expert)) {
                 return LOWEST;
             }
             self.bias.iter().find(|(id, _)| expert.is_called(id)).map_or(0.0, |(_, bias)| *bias)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use gander::session::{Request, RoutedToken, ScoreStep, Scored, Session, Step};
+use gander::session::{Request, RoutedToken, ScoreStep, Scored, Session, Step, Strategy};
 use gander::{ErrorCode, Result};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,6 @@ pub struct Answer {
     pub weight_entropy: f64,
     /// Tokens that were produced or scored.
     pub tokens: usize,
-    pub passes: usize,
     /// Pages that were wanted, each once, and their bytes: what a first visitor fetches.
     pub pages: usize,
     pub bytes: usize,
@@ -52,13 +51,18 @@ pub fn answer(
     line: &Line,
     key: String,
 ) -> Result<Answer> {
-    let request = Request {
+    let mut request = Request {
         text: Some(line.input.clone()),
         strategy: contestant.strategy.clone(),
         top_k: contestant.top_k.or(request.top_k),
         trace: true,
         ..request.clone()
     };
+    if contestant.model.is_some() || matches!(contestant.strategy, Strategy::Single(_)) {
+        // Who may be chosen is for those who choose; and another model knows none of these experts.
+        let Request { include, exclude, bias, .. } = Request::default();
+        request = Request { include, exclude, bias, ..request };
+    }
     let start = Instant::now();
     let mut usage = Usage::default();
     let written = match &line.task {
@@ -81,7 +85,6 @@ pub fn answer(
         usage,
         weight_entropy,
         tokens,
-        passes: work.passes,
         pages: work.pages_wanted,
         bytes: work.bytes_wanted,
         milliseconds,

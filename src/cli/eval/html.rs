@@ -142,7 +142,6 @@ fn cost_table(block: &Block) -> String {
         "oracle's weight, %",
         "agrees with oracle, %",
         "ms",
-        "passes",
         "pages",
         "KB",
     ];
@@ -155,7 +154,7 @@ fn cost_table(block: &Block) -> String {
     let rows: String = block.results.iter().map(row).collect();
     format!(
         "<div class=\"table\"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>\
-         <p class=\"soft\">For each line: milliseconds on this machine, passes of encoder and decoder, pages that were wanted \
+         <p class=\"soft\">For each line: milliseconds on this machine, pages that were wanted \
          and their size: what a first visitor fetches. The oracle's weight is the share that went to the experts that a line \
          names, or that answer it best.</p>"
     )

@@ -47,7 +47,6 @@ pub fn markdown(summary: &Summary) -> String {
         "oracle's weight, %",
         "agrees with oracle, %",
         "ms",
-        "passes",
         "pages",
         "KB",
     ];
@@ -56,7 +55,7 @@ pub fn markdown(summary: &Summary) -> String {
     for figures in &first.results {
         line(&mut text, &costs(figures));
     }
-    text += "\nFor each line: milliseconds on this machine, passes of encoder and decoder, pages that were wanted and their \
+    text += "\nFor each line: milliseconds on this machine, pages that were wanted and their \
              size (what a first visitor fetches).\n";
     for (label, what) in &summary.derived {
         text += &format!("\n`{label}`: {what}.\n");
@@ -93,7 +92,7 @@ pub fn title(block: &Block) -> String {
 }
 
 /// The figures of a strategy beside its score.
-pub fn costs(figures: &Figures) -> [String; 11] {
+pub fn costs(figures: &Figures) -> [String; 10] {
     let optional = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), percent);
     [
         figures.strategy.clone(),
@@ -104,7 +103,6 @@ pub fn costs(figures: &Figures) -> [String; 11] {
         optional(figures.oracle_weight),
         optional(figures.oracle_agreement),
         format!("{:.1}", figures.milliseconds),
-        format!("{:.1}", figures.passes),
         format!("{:.1}", figures.pages),
         format!("{:.0}", figures.bytes / 1e3),
     ]

@@ -47,6 +47,9 @@ pub struct Eval {
     /// says, or 2]
     #[arg(long, value_name = "K", num_args = 1..)]
     top_k: Vec<usize>,
+    /// Another model, asked by itself: one that was trained on all kinds at once, say.
+    #[arg(long = "model", value_name = "NAME=PATH", num_args = 1.., value_parser = named_path)]
+    model_too: Vec<(String, PathBuf)>,
     /// Most tokens to produce. No target may be longer
     #[arg(long, value_name = "N", default_value_t = 64)]
     max_new_tokens: usize,
@@ -71,6 +74,11 @@ pub struct Eval {
     /// Lines answered at once, each by a model of its own [default: as many as there are processors]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+}
+
+fn named_path(argument: &str) -> std::result::Result<(String, PathBuf), String> {
+    let (name, path) = argument.split_once('=').ok_or("expected a name, =, and a path")?;
+    Ok((name.to_owned(), path.into()))
 }
 
 /// Runs the command.

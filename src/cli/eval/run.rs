@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, answer, target_ids};
-use super::contestant::{Contestant, contestants};
+use super::contestant::{Contestant, Wishes};
 use super::journal::Journal;
 use super::summary::Bootstrap;
 use super::{Eval, JOURNAL};
@@ -35,6 +35,8 @@ pub struct Run {
     request: Request,
     /// By strategy, the hashes of the vectors that it has.
     vectors: VectorHashes,
+    /// By label, hashes of other models.
+    models: Vec<(String, String)>,
     /// What was found to be the best, so that all threads have the same.
     device: DeviceChoice,
 }
@@ -57,12 +59,13 @@ impl Run {
         let (session, _) = model.open(&[])?;
         let sampling = Sampling { seed: arguments.seed, ..Sampling::default() };
         let request = Request { max_new_tokens: arguments.max_new_tokens, sampling, ..rules.request()? };
-        let takes_part = |expert: &&Expert| {
+        let may_be_chosen = |expert: &Expert| {
             let named = |ids: &[String]| ids.iter().any(|id| expert.is_called(id));
             (request.include.is_empty() || named(&request.include)) && !named(&request.exclude)
         };
-        let experts: Vec<&Expert> = session.experts().iter().filter(takes_part).collect();
-        let contestants = contestants(&arguments.strategy, &arguments.top_k, &experts)?;
+        let (strategies, top_k, models) = (&arguments.strategy, &arguments.top_k, &arguments.model_too);
+        let contestants =
+            Wishes { strategies, top_k, models }.contestants(session.experts(), may_be_chosen)?;
         if contestants.is_empty() {
             let expected = "at least one strategy, and experts for the oracle";
             return Err(Error::new(ErrorCode::InvalidOption, "--strategy", "there is none", expected));
@@ -88,7 +91,9 @@ impl Run {
         let (identity, mut vectors) = identify(arguments, &request, name)?;
         vectors.retain(|(strategy, _)| contestants.iter().any(|contestant| contestant.strategy == *strategy));
         let bootstrap = Bootstrap { resamples: arguments.resamples, seed: arguments.seed };
-        Ok(Run { contestants, sets, identity, bootstrap, request, vectors, device })
+        let models = models.iter().map(|(label, path)| Ok((label.clone(), hash_of(path)?)));
+        let models = models.collect::<Result<_>>()?;
+        Ok(Run { models, contestants, sets, identity, bootstrap, request, vectors, device })
     }
 
     /// Answers what is not answered yet. By contestant, set and line.
@@ -140,7 +145,9 @@ impl Run {
         let k = contestant.top_k.or(self.request.top_k).map_or_else(String::new, |k| k.to_string());
         let vectors = vectors.map_or("", |(_, hash)| hash);
         let (name, number) = (contestant.strategy.name(), line.number.to_string());
-        let parts = [&name, &k, vectors, &set.name, &number, &line.hash];
+        let other = self.models.iter().find(|(label, _)| *label == contestant.label);
+        let other = other.map_or("", |(_, hash)| hash);
+        let parts = [&name, &k, vectors, other, &set.name, &number, &line.hash];
         hex(&Sha256::digest(parts.join("\n").as_bytes())[..8])
     }
 
@@ -180,14 +187,18 @@ impl Run {
             return Ok(());
         }
         let strategies: Vec<Strategy> = self.vectors.iter().map(|(strategy, _)| strategy.clone()).collect();
-        let (mut session, _) = arguments.model.open_on(self.device, &strategies)?;
+        let mut open = Opened { model: None, session: None };
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (contestant, set, line) = self.parts(*job);
+            let session = open.of(contestant, |base| match base {
+                None => arguments.model.open_on(self.device, &strategies),
+                Some(base) => host::open(self.device, base, &[] as &[PathBuf], &[]),
+            })?;
             if self.request.on_miss == OnMiss::Skip {
                 // Else what a line does without would depend on the lines before it.
                 session.evict_all();
             }
-            let answer = answer(&mut session, contestant, &self.request, &set.name, line, self.key(*job));
+            let answer = answer(session, contestant, &self.request, &set.name, line, self.key(*job));
             let answer = answer.map_err(|error| {
                 error.inside(format!("{}:{}, {}", set.file.display(), line.number, contestant.label))
             })?;
@@ -195,6 +206,29 @@ impl Run {
             progress.done(contestant, set);
         }
         Ok(())
+    }
+}
+
+/// The model that a thread has open.
+struct Opened {
+    /// Another than the run's.
+    model: Option<PathBuf>,
+    session: Option<Session>,
+}
+
+impl Opened {
+    /// The model of a contestant. Contestants come one after another, so one model at a time is enough.
+    fn of(
+        &mut self,
+        contestant: &Contestant,
+        open: impl FnOnce(Option<&Path>) -> Result<(Session, String)>,
+    ) -> Result<&mut Session> {
+        if self.session.is_none() || self.model != contestant.model {
+            self.session = None;
+            self.model.clone_from(&contestant.model);
+            self.session = Some(open(self.model.as_deref())?.0);
+        }
+        Ok(self.session.as_mut().expect("it was opened just now"))
     }
 }
 
@@ -228,7 +262,8 @@ fn identify(arguments: &Eval, request: &Request, device: &str) -> Result<(Map<St
         let file = host::catalog_file(path);
         let mut catalog = Catalog::parse(&file.display().to_string(), &read(&file)?)?;
         for (name, reference) in std::mem::take(&mut catalog.vectors) {
-            let strategy = Strategy::parse(&name)?;
+            // One that a later version has is none of this run's.
+            let Ok(strategy) = Strategy::parse(&name) else { continue };
             match vectors.iter_mut().find(|(known, _)| *known == strategy) {
                 Some((_, hash)) => hash.push_str(&reference.sha256),
                 None => vectors.push((strategy, reference.sha256)),

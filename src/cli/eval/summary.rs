@@ -68,7 +68,6 @@ pub struct Figures {
     pub oracle_agreement: Option<f64>,
     pub milliseconds: f64,
     pub tokens: f64,
-    pub passes: f64,
     pub pages: f64,
     pub bytes: f64,
 }
@@ -103,7 +102,7 @@ pub fn summarise(
         .collect();
     let singles: Vec<(&str, &[Vec<Answer>])> = (contestants.iter().zip(answers))
         .filter_map(|(contestant, answers)| match &contestant.strategy {
-            Strategy::Single(id) => Some((id.as_str(), &answers[..])),
+            Strategy::Single(id) if contestant.is_of_oracle => Some((id.as_str(), &answers[..])),
             _ => None,
         })
         .collect();
@@ -269,7 +268,11 @@ fn figures(
         (!means.is_empty()).then(|| mean(&means))
     };
     let weight_on = |answer: &Answer, best: &BTreeSet<String>| -> f64 {
-        answer.usage.iter().filter(|(expert, _)| best.contains(*expert)).map(|(_, share)| share).sum()
+        answer
+            .usage
+            .iter()
+            .filter(|(expert, _)| best.contains(*expert))
+            .fold(0.0, |sum, (_, share)| sum + share)
     };
     let agrees = |answer: &Answer, best: &BTreeSet<String>| {
         let most = answer.usage.iter().reduce(|most, other| if other.1 > most.1 { other } else { most });
@@ -288,7 +291,6 @@ fn figures(
         oracle_agreement: oracle(&agrees),
         milliseconds: average(&|answer| answer.milliseconds),
         tokens: average(&|answer| answer.tokens as f64),
-        passes: average(&|answer| answer.passes as f64),
         pages: average(&|answer| answer.pages as f64),
         bytes: average(&|answer| answer.bytes as f64),
     }
