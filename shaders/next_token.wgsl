@@ -190,17 +190,10 @@ fn highest_logit(thread: u32) -> f32 {
 
 /// Noise from the seed, the position and the token, without a state.
 fn gumbel(id: u32) -> f32 {
-    let bits = pcg(pcg(pcg(pcg(launch.seed_low) ^ launch.seed_high) ^ control.position) ^ id);
+    let bits = hash(launch.seed_low, launch.seed_high, control.position, id);
     let uniform_ = (f32(bits >> 9u) + 0.5) / 8388608.0;
     // The tokens that win have numbers near 1, whose logarithms are small, and WGSL promises no small relative error there.
     let rest = 1.0 - uniform_;
     let series = rest * (1.0 + rest * (1.0 / 2.0 + rest * (1.0 / 3.0 + rest * (1.0 / 4.0 + rest / 5.0))));
     return -log(select(-log(uniform_), series, rest < 0.03));
-}
-
-/// Jarzynski and Olano 2020, "Hash Functions for GPU Rendering", section 4.
-fn pcg(v: u32) -> u32 {
-    let state = v * 747796405u + 2891336453u;
-    let word = ((state >> ((state >> 28u) + 4u)) ^ state) * 277803737u;
-    return (word >> 22u) ^ word;
 }

@@ -1,8 +1,8 @@
 // The k experts whose gates fit a token best, their weights, and t_z = w_z s_z A_z u for each: `route` for few tokens, one
 // workgroup to a token and site; `route_scored` for many, whose scores `score` left, 32 threads to a token and site.
 //
-// score_z = LN(u) · g_z + bias_z with g_z = LN(v_z) / sqrt(d); the k best; a softmax over those k. Equal scores: the lower
-// index.
+// score_z = LN(u) · g_z + bias_z with g_z = LN(v_z) / sqrt(d), or by another rule; the k best; a softmax over those k. Equal
+// scores: the lower index.
 
 struct Launch {
     control: Matrix,
@@ -27,12 +27,14 @@ struct Launch {
     scored: u32,
     least_weight: f32,
     least_share: f32,
+    rule: u32,
+    key: u32,
 }
 
 @group(0) @binding(0) var<uniform> control: Control;
 @group(0) @binding(1) var<storage, read> x: array<f32>; // (tokens, d_in), gated (tokens, 2 d_in)
 @group(0) @binding(2) var<storage, read> norm: array<f32>; // (1, d_in), or nothing
-@group(0) @binding(3) var<storage, read> vectors: array<vec4<f32>>; // (Σ experts, d_in up to 32): g_z
+@group(0) @binding(3) var<storage, read> vectors: array<vec4<f32>>; // (Σ experts, d_in up to 32): g_z or v_z
 @group(0) @binding(4) var<storage, read> table: array<u32>; // (1, words): first row and count of each site; entries
 @group(0) @binding(5) var<storage, read> pool: array<u32>; // (1, words): where pages begin; pages
 @group(0) @binding(6) var<storage, read_write> flags: array<atomic<u32>>; // (1, 1 + experts + pages)
@@ -93,7 +95,7 @@ fn route(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     let site = site_at(group.y);
     let at = place(token, group.y);
 
-    let factor = score(token, site, at.scores, thread);
+    let factor = score(token, group.y, site, at.scores, thread);
     let whole = choose(site, at, Team(thread, THREADS, 0u), true);
     if thread == 0u {
         weigh(at.choice, whole);
@@ -150,9 +152,9 @@ fn token_factor(thread: u32, squares: f32) -> f32 {
     return norm_factor(sum);
 }
 
-/// LN(u) · g and the bias for every gate of the site, in the scratch behind the slots; LOWEST for experts that are not allowed. Returns
-/// the factor of the norm.
-fn score(token: u32, site: Site, scores: u32, thread: u32) -> f32 {
+/// The score and the bias for every gate of the site, in the scratch behind the slots; LOWEST for experts that are not allowed.
+/// Returns the factor of the norm.
+fn score(token: u32, site_index: u32, site: Site, scores: u32, thread: u32) -> f32 {
     let width = input_width();
     let lane = thread % LANES;
     var sum = 0.0;
@@ -168,20 +170,24 @@ fn score(token: u32, site: Site, scores: u32, thread: u32) -> f32 {
     if INPUT == NORM {
         factor = norm_factor(workgroup_sum(thread, squares));
     }
-    let mean = factor * workgroup_sum(thread, sum) / f32(width);
+    var mean = factor * workgroup_sum(thread, sum) / f32(width);
     squares = 0.0;
     for (var i = thread; i < width; i += THREADS) {
         let centred = factor * input_value(token, i) - mean;
         squares += centred * centred;
     }
-    let scale = 1.0 / sqrt(workgroup_sum(thread, squares) / f32(width) + LAYER_NORM_EPSILON);
+    var scale = 1.0 / sqrt(workgroup_sum(thread, squares) / f32(width) + LAYER_NORM_EPSILON);
+    if launch.rule != NORMALISED {
+        mean = 0.0;
+        scale = 1.0;
+    }
     for (var chunk = 0u; chunk < width; chunk += CHUNK) {
         stage_input(token, chunk, factor, thread);
         let length = min(CHUNK, launch.vectors.cols - chunk);
         for (var tile = 0u; tile < site.count; tile += ROWS) {
             let row = tile + thread / LANES;
             var product = 0.0;
-            if row < site.count {
+            if row < site.count && launch.rule <= ABSOLUTE {
                 let gate = ((site.first + row) * launch.vectors.cols + chunk) / 4u;
                 for (var i = lane; i < length / 4u; i += LANES) {
                     let centred = vec4(u[4u * i], u[4u * i + 1u], u[4u * i + 2u], u[4u * i + 3u]) - mean;
@@ -194,7 +200,13 @@ fn score(token: u32, site: Site, scores: u32, thread: u32) -> f32 {
                     product += bitcast<f32>(deltas[scores + row]);
                 }
                 if chunk + CHUNK >= width {
-                    let bias = bitcast<f32>(atomicLoad(&flags[launch.flags.offset + 1u + entry(site, row, EXPERT)]));
+                    let expert = entry(site, row, EXPERT);
+                    let bias = bitcast<f32>(atomicLoad(&flags[launch.flags.offset + 1u + expert]));
+                    if launch.rule == ABSOLUTE {
+                        product = abs(product);
+                    } else if launch.rule == NOISE {
+                        product = f32(hash(launch.key, site_index, control.position + token, expert) >> 8u) / 16777216.0;
+                    }
                     product = select(product + bias, LOWEST, bias == LOWEST);
                 }
                 deltas[scores + row] = bitcast<u32>(product);
@@ -274,7 +286,7 @@ fn choose(site: Site, at: Place, team: Team, is_there: bool) -> f32 {
         for (var row = team.lane; row < site.count; row += team.size) {
             let score = bitcast<f32>(deltas[at.scores + row]);
             if score != LOWEST {
-                whole += exp(score - highest);
+                whole += weight_of(score, highest);
             }
         }
         best_scores[thread] = whole;
@@ -287,6 +299,11 @@ fn choose(site: Site, at: Place, team: Team, is_there: bool) -> f32 {
     return whole;
 }
 
+/// Of a score, before the weights are made to sum to 1.
+fn weight_of(score: f32, highest: f32) -> f32 {
+    return select(exp(score - highest), 1.0, launch.rule == NOISE);
+}
+
 /// From scores to weights: their softmax, without those that are too weak.
 fn weigh(choice: u32, whole: f32) {
     let weights = choice + launch.top_k;
@@ -295,7 +312,7 @@ fn weigh(choice: u32, whole: f32) {
     for (var slot = 0u; slot < launch.top_k; slot++) {
         var weight = 0.0;
         if choices[choice + slot] != ABSENT {
-            weight = exp(bitcast<f32>(choices[weights + slot]) - highest);
+            weight = weight_of(bitcast<f32>(choices[weights + slot]), highest);
         }
         choices[weights + slot] = bitcast<u32>(weight);
         total += weight;

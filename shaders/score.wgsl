@@ -1,5 +1,5 @@
-// LN(u) · g and the expert's bias, for every gate and many tokens, into the scratch behind the slots of `route`, which chooses from them; LOWEST
-// for experts that are not allowed. Gates are rows like those of a weight: a tile of tokens reads them once.
+// LN(u) · g, or |u · v|, and the expert's bias, for every gate and many tokens, into the scratch behind the slots of `route`,
+// which chooses from them; LOWEST for experts that are not allowed. Gates are rows like those of a weight: a tile of tokens reads them once.
 
 struct Launch {
     control: Matrix,
@@ -15,12 +15,13 @@ struct Launch {
     /// Words of all slots of a site, behind which its scores are.
     slots_words: u32,
     site_words: u32,
+    rule: u32,
 }
 
 @group(0) @binding(0) var<uniform> control: Control;
 @group(0) @binding(1) var<storage, read> x: array<f32>; // (tokens, d_in), gated (tokens, 2 d_in)
 @group(0) @binding(2) var<storage, read> norm: array<f32>; // (1, d_in), or nothing
-@group(0) @binding(3) var<storage, read> vectors: array<vec4<f32>>; // (Σ experts, d_in up to 32): g_z
+@group(0) @binding(3) var<storage, read> vectors: array<vec4<f32>>; // (Σ experts, d_in up to 32): g_z or v_z
 @group(0) @binding(4) var<storage, read> table: array<u32>; // (1, words): first row and count of each site; entries
 @group(0) @binding(5) var<storage, read> flags: array<u32>; // (1, 1 + experts + pages)
 @group(0) @binding(6) var<storage, read_write> deltas: array<u32>; // (tokens, sites × site_words)
@@ -82,7 +83,8 @@ fn score(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
             let tile_token = thread / ROW_LANES + i * TOKEN_LANES;
             let token = first_token + tile_token;
             if token < tokens {
-                let score = select(normals[tile_token].scale * sums[i][j] + bias, LOWEST, bias == LOWEST);
+                let product = normals[tile_token].scale * sums[i][j];
+                let score = select(select(product, abs(product), launch.rule == ABSOLUTE) + bias, LOWEST, bias == LOWEST);
                 deltas[launch.deltas.offset + (token * launch.sites + site) * launch.site_words + column] =
                     bitcast<u32>(score);
             }
@@ -115,7 +117,11 @@ fn take_normals(first_token: u32, width: u32, thread: u32) {
     }
     variance = over_lanes(thread, vec2(variance, 0.0)).x / f32(width);
     if thread % LANES == 0u {
-        normals[thread / LANES] = Normal(factor, mean, 1.0 / sqrt(variance + LAYER_NORM_EPSILON));
+        var normal = Normal(factor, mean, 1.0 / sqrt(variance + LAYER_NORM_EPSILON));
+        if launch.rule != NORMALISED {
+            normal = Normal(factor, 0.0, 1.0);
+        }
+        normals[thread / LANES] = normal;
     }
     workgroupBarrier();
 }

@@ -7,6 +7,7 @@
 pub mod gates;
 pub mod location;
 mod problems;
+pub mod vectors;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use problems::{invalid, sha256_of};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::experts::{Expert, Page, PageTensor};
+use crate::experts::{Expert, OtherVectors, Page, PageTensor};
 use crate::formats::peft::LoraPart;
 use crate::tensor::DType;
 
@@ -35,6 +36,9 @@ pub struct Catalog {
     pub router: RouterDefaults,
     /// One safetensors file with the gates of all experts, under `<expert id>/<module>.lora_gate.weight`.
     pub gates: FileReference,
+    /// By the name of a strategy, the file of the vectors that it needs. See [`vectors`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vectors: BTreeMap<String, FileReference>,
     /// The experts. Their order decides ties.
     pub experts: Vec<ExpertRecord>,
 }
@@ -236,6 +240,7 @@ impl Catalog {
             id: record.id.clone(),
             full_name: format!("{}/{}", self.name, record.id),
             gates,
+            vectors: OtherVectors::default(),
             scales: record.modules().map(|module| (module.module.clone(), module.scale)).collect(),
             pages: record.pages.iter().map(|page| page.page(&record.adapter.url)).collect::<Result<_>>()?,
         })

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorCode, Result};
 use crate::formats::layout;
 use crate::formats::peft::{Adapter, LoraPart, encoding_of};
+use crate::strategies::Vectors;
 use crate::tensor::DType;
 
 /// A LoRA adapter with its gates.
@@ -20,10 +21,23 @@ pub struct Expert {
     pub full_name: String,
     /// By module, the gate vector (d_in). A module without a gate, or with an untrained one, is not adapted.
     pub gates: BTreeMap<String, Vec<f32>>,
+    /// What strategies other than PHATGOOSE know it by.
+    pub vectors: OtherVectors,
     /// By module, what `B A u` is multiplied with: alpha / rank, or alpha / sqrt(rank).
     pub scales: BTreeMap<String, f32>,
     /// The LoRA factors, block by block.
     pub pages: Vec<Page>,
+}
+
+/// What strategies other than PHATGOOSE know an expert by. Empty where nobody brought it.
+#[derive(Debug, Clone, Default)]
+pub struct OtherVectors {
+    /// By module (d_in), see [`average_activation`](crate::strategies::average_activation).
+    pub means: BTreeMap<String, Vec<f32>>,
+    /// By module (d_in), see [`arrow`](crate::strategies::arrow).
+    pub prototypes: BTreeMap<String, Vec<f32>>,
+    /// (n, d_model), see [`retrieval`](crate::strategies::retrieval).
+    pub examples: Vec<f32>,
 }
 
 /// The LoRA factors of one expert for one block: one range of bytes of its adapter file.
@@ -169,7 +183,24 @@ impl Expert {
             Page { block, file: file.to_owned(), range: start as u64..end as u64, sha256: None, tensors }
         });
         let (gates, scales) = (adapter.gates, adapter.scales);
-        Expert { id: id.to_owned(), full_name: id.to_owned(), pages: pages.collect(), gates, scales }
+        let vectors = OtherVectors::default();
+        Expert { id: id.to_owned(), full_name: id.to_owned(), pages: pages.collect(), gates, vectors, scales }
+    }
+
+    /// By module, what a strategy tells it apart by; nothing where it needs no vectors.
+    pub fn vectors_of(&self, vectors: Vectors) -> &BTreeMap<String, Vec<f32>> {
+        static NOTHING: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+        match vectors {
+            Vectors::Gates => &self.gates,
+            Vectors::Means => &self.vectors.means,
+            Vectors::Prototypes => &self.vectors.prototypes,
+            Vectors::None => &NOTHING,
+        }
+    }
+
+    /// The LoRA factors of a module: the page that holds both, and where in it.
+    pub fn placement(&self, module: &str) -> Option<Placement> {
+        self.pages.iter().find_map(|page| page.placement(module))
     }
 
     /// The id that it has in its catalogue.

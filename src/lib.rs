@@ -57,6 +57,7 @@ pub mod scratch;
 pub mod self_test;
 pub mod session;
 pub mod stop;
+pub mod strategies;
 pub mod synthetic;
 pub mod t5;
 pub mod tensor;

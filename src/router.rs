@@ -4,7 +4,7 @@ use crate::device::Device;
 use crate::kernels::input::Input;
 use crate::kernels::linear::{self, Output, TILED_FROM};
 use crate::kernels::route::{self, Choices, Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON, Thresholds};
-use crate::kernels::score;
+use crate::kernels::score::{self, Rule};
 use crate::kernels::weight::Weight;
 use crate::quant::BLOCK;
 use crate::recording::Recording;
@@ -38,16 +38,27 @@ impl RoutedLinears {
         let mut deltas = None;
         if let Some(router) = self.router.as_ref().filter(|_| routes.enabled) {
             let (choices, found) = routes.reserve(self, router, input.tokens());
-            let scored = input.tokens() >= TILED_FROM;
-            if scored {
-                score::record(recording, control, input, &router.gates, routes.flags, found);
-            }
             let Routes { flags, pool, thresholds, .. } = *routes;
-            let gates = &router.gates;
+            let gates = &Gates { key: self.key(router.gates.rule, routes.seed), ..router.gates };
+            let scored = input.tokens() >= TILED_FROM && gates.rule.has_vectors();
+            if scored {
+                score::record(recording, control, input, gates, flags, found);
+            }
             route::record(recording, control, input, gates, pool, flags, choices, thresholds, found, scored);
             deltas = Some((found, pool));
         }
         linear::record(recording, control, input, &self.weight, 1.0, deltas, output, y);
+    }
+
+    /// What the rule wants to know beside the experts: [`Gates::key`].
+    fn key(&self, rule: Rule, seed: u32) -> u32 {
+        match rule {
+            Rule::Length => (self.weight.d_out / self.modules.len()) as u32,
+            // FNV-1a, so that every layer's noise is its own.
+            _ => self.modules[0]
+                .bytes()
+                .fold(seed, |key, byte| (key ^ u32::from(byte)).wrapping_mul(0x0100_0193)),
+        }
     }
 }
 
@@ -59,12 +70,13 @@ pub struct Router {
     pub experts: Vec<Vec<u32>>,
 }
 
-/// One expert on one layer, with its raw gate vector (d_in).
+/// One expert on one layer, with its raw gate vector (d_in), or what stands in its place; empty where the rule has no
+/// vectors.
 pub type GatedEntry<'a> = (Entry, &'a [f32]);
 
 impl Router {
     /// A router over the given experts: for each layer, in the order of the experts' indices.
-    pub fn upload(device: &mut Device, d_in: usize, sites: &[Vec<GatedEntry>]) -> Router {
+    pub fn upload(device: &mut Device, d_in: usize, sites: &[Vec<GatedEntry>], rule: Rule) -> Router {
         let stride = d_in.next_multiple_of(BLOCK);
         let mut vectors: Vec<f32> = Vec::new();
         let mut table: Vec<u32> = Vec::new();
@@ -75,15 +87,20 @@ impl Router {
         }
         for (entry, gate) in sites.iter().flatten() {
             table.extend(bytemuck::cast_slice::<Entry, u32>(&[*entry]));
-            vectors.extend(normalise_gate(gate));
+            match rule {
+                Rule::Normalised => vectors.extend(normalise_gate(gate)),
+                _ => vectors.extend(*gate),
+            }
             vectors.resize(vectors.len().next_multiple_of(stride), 0.0);
         }
         let gates = Gates {
-            vectors: device.upload(first as usize, stride, DType::F32, &vectors),
+            vectors: device.upload(vectors.len() / stride, stride, DType::F32, &vectors),
             table: device.upload(1, table.len(), DType::U32, &table),
             sites: sites.len(),
             most_experts: sites.iter().map(Vec::len).max().unwrap_or(0),
             max_rank: sites.iter().flatten().map(|(entry, _)| entry.rank as usize).max().unwrap_or(0),
+            rule,
+            key: 0,
         };
         let experts = sites.iter().map(|site| site.iter().map(|(entry, _)| entry.expert).collect()).collect();
         Router { gates, experts }
@@ -144,6 +161,8 @@ pub struct Routes {
     pub sites: Vec<RoutedSite>,
     /// Keeps every layer's choices, so that they can be read after the pass.
     pub trace: bool,
+    /// What random choices begin with.
+    pub seed: u32,
     /// Routes at all. Without, the base alone computes.
     pub enabled: bool,
     /// The first row that no layer has yet.
@@ -154,6 +173,11 @@ impl Routes {
     /// The device memory that belongs to this recording alone.
     pub fn buffers(&self) -> [BufferId; 3] {
         [self.flags.tensor, self.choices, self.deltas].map(|tensor| tensor.buffer)
+    }
+
+    /// The same recording's, if nothing were routed.
+    pub fn without_experts(&self) -> Routes {
+        Routes { sites: Vec::new(), trace: false, enabled: false, ..*self }
     }
 
     /// Where the routing of `tokens` tokens goes.

@@ -12,13 +12,16 @@
 mod attach;
 mod pages;
 mod request;
+mod retrieve;
 mod score;
 mod trace;
 
 use pages::Wishes;
-pub use request::{OnMiss, Request, Strategy};
+pub use request::{OnMiss, Request};
 pub use score::{ScoreStep, Scored};
 pub use trace::RoutedToken;
+
+pub use crate::strategies::Strategy;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -35,6 +38,7 @@ use crate::formats::Checkpoint;
 use crate::recording::{Control, Recording};
 use crate::router::Routes;
 use crate::stop::StopFilter;
+use crate::strategies::Definition;
 use crate::t5::T5;
 use crate::tensor::{DType, Tensor};
 use crate::tokenizer::{StreamDecoder, Tokenizer};
@@ -60,6 +64,8 @@ pub struct Session {
     /// One for each device.
     pools: Vec<AdapterPool>,
     pool_budget_bytes: usize,
+    /// Whose vectors the layers have now.
+    placed: Definition,
     /// Experts for each token and layer where a request does not say.
     default_top_k: usize,
     generation: Option<Generation>,
@@ -80,6 +86,8 @@ struct Generation {
     writing: DecoderWorkspace,
     encoder: (Plan, Routes),
     decoder: (Plan, Routes),
+    /// The encoder without experts, where it is to find one and has not yet.
+    retrieval: Option<Plan>,
     encoded: bool,
     encoder_routing: Vec<RoutedToken>,
     /// How many tokens the device has produced; it may be ahead of the answer.
@@ -188,6 +196,7 @@ impl Session {
             pages: Vec::new(),
             pools,
             pool_budget_bytes: DEFAULT_POOL_BYTES,
+            placed: Strategy::default().definition(),
             default_top_k: RouterDefaults::default().top_k,
             generation: None,
             observer: None,
@@ -292,6 +301,7 @@ impl Session {
         self.cancel();
         let biases = request.biases(&self.experts)?;
         let input_ids = request.check(&self.model.config, self.tokenizer.as_ref())?;
+        self.ready_for(&request.strategy, &biases)?;
         let config = &self.model.config;
         let reading = EncoderWorkspace::alloc(self.devices.of(Part::Encoder), config, &input_ids);
         let cross = match self.devices.decoder.is_some() {
@@ -306,6 +316,8 @@ impl Session {
         let mut routes = self.routes(Part::Encoder, &request, &biases, control, tokens, 1);
         self.model.encoder.record(&mut recording, &self.model.config, &reading, &mut routes);
         let encoder = (self.devices.of(Part::Encoder).prepare(recording), routes);
+        let retrieval =
+            (request.strategy == Strategy::Retrieval).then(|| self.plan_retrieval(&reading, &encoder.1));
 
         let mut recording = Recording::default();
         let steps = self.devices.of(Part::Decoder).steps_per_look();
@@ -326,6 +338,7 @@ impl Session {
             writing,
             encoder,
             decoder,
+            retrieval,
             encoded: false,
             encoder_routing: Vec::new(),
             produced: 0,
@@ -399,6 +412,9 @@ impl Session {
     async fn encode(&mut self, generation: &mut Generation) -> Result<Vec<u32>> {
         if generation.encoded {
             return Ok(Vec::new());
+        }
+        if let Some(plan) = generation.retrieval.take() {
+            self.retrieve(&plan, generation).await?;
         }
         let Generation { reading, writing, encoder, biases, wishes, work, .. } = generation;
         let routes = &encoder.1;
@@ -589,6 +605,31 @@ impl Session {
     pub fn plans(&mut self) -> Option<([&Plan; 2], &mut Devices)> {
         let Session { generation, devices, .. } = self;
         generation.as_ref().map(|generation| ([&generation.encoder.0, &generation.decoder.0], devices))
+    }
+
+    /// Readies a part of the work for being run by hand with [`Session::plans`]: from these control words on. Not once an
+    /// answer was gone on with.
+    pub fn set_up(&mut self, part: Part, control: Control) {
+        let Some(generation) = self.generation.take() else { return };
+        let (words, flags) = match part {
+            Part::Encoder => (generation.reading.activations.control, &generation.encoder.1.flags),
+            Part::Decoder => (generation.writing.activations.control, &generation.decoder.1.flags),
+        };
+        self.reset(part, flags, &generation.biases);
+        self.devices.of(part).write(&words, bytemuck::cast_slice::<Control, u32>(&[control]));
+        self.generation = Some(generation);
+    }
+
+    /// Runs the encoder by itself, and returns its final output (tokens, d_model). Of a request without experts.
+    ///
+    /// # Errors
+    /// Those of [`Device::read_bytes`].
+    pub async fn read_encoded(&mut self) -> Result<Vec<f32>> {
+        self.set_up(Part::Encoder, Control::default());
+        let Some(Generation { encoder, reading, .. }) = &self.generation else { return Ok(Vec::new()) };
+        let device = self.devices.of(Part::Encoder);
+        device.run(&encoder.0, 0..encoder.0.recording.dispatches.len(), 1);
+        device.read_floats(&reading.encoded).await
     }
 
     /// What the answer took so far.

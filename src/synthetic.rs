@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{Config, FeedForward};
-use crate::experts::{Expert, Page, PageTensor, block_of};
+use crate::experts::{Expert, OtherVectors, Page, PageTensor, block_of};
 use crate::formats::Checkpoint;
 use crate::formats::layout::{self, Role};
 use crate::formats::peft::LoraPart;
@@ -63,6 +63,7 @@ pub fn expert(config: &Config, id: &str, rank: usize, seed: u64) -> (Expert, Vec
         id: id.to_owned(),
         full_name: id.to_owned(),
         gates: BTreeMap::new(),
+        vectors: OtherVectors::default(),
         scales: BTreeMap::new(),
         pages: Vec::new(),
     };

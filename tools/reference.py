@@ -21,6 +21,7 @@ from transformers.models.mt5.modeling_mt5 import MT5ForConditionalGeneration, MT
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration, T5LayerNorm
 
 from routing import Expert, attach, load_expert
+from strategies import Strategy
 
 torch.set_grad_enabled(False)
 torch.set_num_threads(1)
@@ -76,9 +77,18 @@ class Run:
         return [float(first - second) for first, second in best]
 
 
-def generate(model: nn.Module, experts: list[Expert], input_ids: list[int], top_k: int = 2, max_new_tokens: int = 64) -> Run:
+def generate(
+    model: nn.Module,
+    experts: list[Expert],
+    input_ids: list[int],
+    top_k: int = 2,
+    max_new_tokens: int = 64,
+    strategy: Strategy | None = None,
+) -> Run:
     """Greedy decoding with a KV cache. The model is routed for good: load another for another set of experts or another k."""
-    trace = attach(model, experts, top_k)
+    if strategy is not None and strategy.name == "retrieval":
+        strategy.choose(model.encoder(input_ids=torch.tensor([input_ids])).last_hidden_state[0])
+    trace = attach(model, experts, top_k, strategy)
     run = Run(input_ids, routing=trace.routing)
     config = model.config
     states = watch(model)

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-EPSILON = 1e-5
+from strategies import Strategy
 
 # The linear layers that can carry experts: never lm_head, embeddings, norms or position bias.
 ROUTABLE = re.compile(r"(encoder|decoder)\.block\.\d+\.layer\.\d+\.(SelfAttention|EncDecAttention|DenseReluDense)\.(q|k|v|o|wi|wi_0|wi_1|wo)")
@@ -85,11 +85,6 @@ def by_pattern(patterns: dict | None, module: str, default: float) -> float:
     return default
 
 
-def layer_norm(x: Tensor) -> Tensor:
-    centred = x - x.mean(-1, keepdim=True)
-    return centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + EPSILON)
-
-
 @dataclass
 class Trace:
     """Every routing decision, in the order it was made."""
@@ -106,14 +101,13 @@ class Trace:
 class RoutedLinear(nn.Module):
     """A linear layer W and the experts that may add to it."""
 
-    def __init__(self, module: str, linear: nn.Linear, experts: list[Expert], top_k: int, trace: Trace):
+    def __init__(self, module: str, linear: nn.Linear, experts: list[Expert], top_k: int, trace: Trace, strategy: Strategy):
         super().__init__()
-        self.module, self.trace = module, trace
+        self.module, self.trace, self.strategy = module, trace, strategy
         self.weight = linear.weight  # (d_out, d_in)
-        self.experts = [expert for expert in experts if expert.serves(module)]
-        self.top_k = min(top_k, len(self.experts))
-        if self.experts:
-            self.gates = torch.stack([expert.gates[module] for expert in self.experts])  # (experts, d_in)
+        self.ids = [expert.id for expert in experts]
+        self.experts = [expert for expert in experts if strategy.considers(expert, module)]
+        self.top_k = strategy.count(top_k, self.experts)
 
     def forward(self, u: Tensor) -> Tensor:
         """u: (1, tokens, d_in) -> (1, tokens, d_out)"""
@@ -123,10 +117,10 @@ class RoutedLinear(nn.Module):
         return y
 
     def mixture(self, u: Tensor) -> Tensor:
-        scores = layer_norm(u) @ layer_norm(self.gates).T / math.sqrt(u.shape[-1])  # (tokens, experts)
+        scores = self.strategy.scores(self.module, self.experts, self.ids, u, self.trace.position)  # (tokens, experts)
         ranked = torch.sort(scores, dim=-1, descending=True, stable=True)  # stable: ties go to the lower index
         chosen = ranked.indices[:, : self.top_k]
-        weights = torch.softmax(ranked.values[:, : self.top_k], dim=-1)
+        weights = self.strategy.weights(ranked.values[:, : self.top_k])
         self.note(ranked.values, chosen, weights)
 
         y = u.new_zeros(u.shape[0], self.weight.shape[0])
@@ -150,7 +144,7 @@ class RoutedLinear(nn.Module):
             )
 
 
-def attach(model: nn.Module, experts: list[Expert], top_k: int) -> Trace:
+def attach(model: nn.Module, experts: list[Expert], top_k: int, strategy: Strategy | None = None) -> Trace:
     """Replaces every routable linear of a T5 by a routed one. Experts are in catalogue order."""
     trace = Trace()
     linears = {name: module for name, module in model.named_modules() if ROUTABLE.fullmatch(name)}
@@ -159,5 +153,5 @@ def attach(model: nn.Module, experts: list[Expert], top_k: int) -> Trace:
         raise ValueError(f"the base has no linear layer {sorted(unknown)[0]}")
     for name, linear in linears.items():
         parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, RoutedLinear(name, linear, experts, top_k, trace))
+        setattr(model.get_submodule(parent), leaf, RoutedLinear(name, linear, experts, top_k, trace, strategy or Strategy()))
     return trace

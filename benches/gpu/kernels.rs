@@ -6,8 +6,9 @@ use gander::device::Device;
 use gander::kernels::input::Input;
 use gander::kernels::linear::{self, Output};
 use gander::kernels::route::{self, Choices, Deltas, Entry, Flags, Thresholds};
+use gander::kernels::score::{self, Rule};
 use gander::kernels::weight::Weight;
-use gander::kernels::{attention, attention_step, score};
+use gander::kernels::{attention, attention_step};
 use gander::quant::{Matrix, Values};
 use gander::recording::{Control, Recording};
 use gander::router::Router;
@@ -131,7 +132,7 @@ fn routing(device: &mut Device, tokens: usize, experts: usize, sites: usize, d_i
         .chunks_exact(experts)
         .map(|site| site.iter().enumerate().map(|(expert, gate)| (entry(expert), gate.as_slice())).collect())
         .collect();
-    let router = Router::upload(device, d_in, &rows);
+    let router = Router::upload(device, d_in, &rows, Rule::Normalised);
     let mut words = vec![1u32];
     words.extend((0..factors).map(|_| (random.f32() - 0.5).to_bits()));
     let pool = device.upload(1, words.len(), DType::U32, &words);

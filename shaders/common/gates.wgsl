@@ -3,6 +3,12 @@
 
 const LAYER_NORM_EPSILON = 1e-5;
 
+/// How experts are scored. The fifth rule is the CPU's alone.
+const NORMALISED = 0u;
+const ABSOLUTE = 1u;
+const EQUAL = 2u;
+const NOISE = 3u;
+
 /// Its place in the pool, for a page that the answer does without.
 const WAIVED = ABSENT - 1u;
 

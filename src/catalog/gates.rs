@@ -51,9 +51,9 @@ impl Catalog {
                 Some((*id, module, *modules.get(module)?))
             });
             let gate = match found {
-                Some((id, module, inputs)) => {
-                    gate(tensor, inputs, bytes).map(|gate| (id, module.to_owned(), gate))
-                }
+                Some((id, module, inputs)) => check_length(tensor, inputs)
+                    .and_then(|()| vector(tensor, bytes))
+                    .map(|gate| (id, module.to_owned(), gate)),
                 None => {
                     Err(invalid("key", "no gate of an expert here", "<expert id>/<module>.lora_gate.weight"))
                 }
@@ -88,21 +88,22 @@ impl super::FileReference {
     }
 }
 
-fn gate(tensor: &HeaderTensor, inputs: usize, bytes: &[u8]) -> Result<Vec<f32>> {
-    let encoding = Encoding::from_dtype(tensor.dtype)?;
-    if tensor.shape != [inputs] {
-        let expected = format!("[{inputs}], the module's inputs");
-        return Err(Error::new(
-            ErrorCode::ShapeMismatch,
-            "shape",
-            format!("is {:?}", tensor.shape),
-            expected,
-        ));
+fn check_length(tensor: &HeaderTensor, inputs: usize) -> Result<()> {
+    if tensor.shape == [inputs] {
+        return Ok(());
     }
-    let gate = encoding.decode(1, inputs, &bytes[tensor.range.clone()]).to_f32();
-    if let Some(at) = gate.iter().position(|value| !value.is_finite()) {
-        let (place, problem) = (format!("value {at}"), format!("is {}", gate[at]));
+    let (problem, expected) = (format!("is {:?}", tensor.shape), format!("[{inputs}], the module's inputs"));
+    Err(Error::new(ErrorCode::ShapeMismatch, "shape", problem, expected))
+}
+
+/// The numbers of a tensor, one row after another.
+pub(super) fn vector(tensor: &HeaderTensor, bytes: &[u8]) -> Result<Vec<f32>> {
+    let encoding = Encoding::from_dtype(tensor.dtype)?;
+    let count = tensor.shape.iter().product();
+    let vector = encoding.decode(1, count, &bytes[tensor.range.clone()]).to_f32();
+    if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
+        let (place, problem) = (format!("value {at}"), format!("is {}", vector[at]));
         return Err(Error::new(ErrorCode::NotFinite, place, problem, "finite numbers"));
     }
-    Ok(gate)
+    Ok(vector)
 }

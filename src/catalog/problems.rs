@@ -40,6 +40,10 @@ impl Catalog {
             let expected = format!("at most {most}, what gates of all the experts' modules take");
             problems.push(invalid("gates", format!("{} bytes", self.gates.bytes), expected));
         }
+        for (strategy, file) in &self.vectors {
+            let place = || format!("vectors of {strategy:?}");
+            problems.extend(file.problems().into_iter().map(|error| error.inside(place())));
+        }
         let mut ids = HashSet::new();
         let mut files = HashMap::new();
         for expert in &self.experts {

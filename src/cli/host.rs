@@ -12,15 +12,20 @@ use gander::device_choice::{self, ChosenDevices, DeviceChoice};
 use gander::experts::Expert;
 use gander::formats::open::{read, unreadable};
 use gander::formats::peft::{self, Adapter};
-use gander::session::{Session, Step, now};
+use gander::session::{Session, Step, Strategy, now};
 use gander::{Error, ErrorCode, Result};
 
 /// What a catalogue's own file is called.
 pub const CATALOG: &str = "catalog.json";
 
-/// A session over a base on disk and experts on disk (catalogues and PEFT folders, in this order), and why it is on the
-/// device that it is on.
-pub fn open(choice: DeviceChoice, base: &Path, experts: &[impl AsRef<Path>]) -> Result<(Session, String)> {
+/// A session over a base on disk and experts on disk (catalogues and PEFT folders, in this order), with the vectors that
+/// `strategies` need, and why it is on the device that it is on.
+pub fn open(
+    choice: DeviceChoice,
+    base: &Path,
+    experts: &[impl AsRef<Path>],
+    strategies: &[Strategy],
+) -> Result<(Session, String)> {
     let base = Base::open(base)?;
     let start = Instant::now();
     let clock = || start.elapsed().as_secs_f64() * 1e3;
@@ -31,7 +36,7 @@ pub fn open(choice: DeviceChoice, base: &Path, experts: &[impl AsRef<Path>]) -> 
         let path = path.as_ref();
         let added = match path.is_dir() && !path.join(CATALOG).exists() {
             true => open_adapter(path).and_then(|expert| session.add_experts(vec![expert])),
-            false => add_catalog(&mut session, path),
+            false => add_catalog(&mut session, path, strategies),
         };
         added.map_err(|error| error.inside(path.display()))?;
     }
@@ -136,24 +141,32 @@ pub fn read_described(path: &Path, description: &FileReference) -> Result<Vec<u8
 }
 
 /// Adds a catalogue: the path of its folder or of its `catalog.json`.
-fn add_catalog(session: &mut Session, path: &Path) -> Result<()> {
+fn add_catalog(session: &mut Session, path: &Path, strategies: &[Strategy]) -> Result<()> {
     let file = catalog_file(path);
     let catalog = Catalog::parse(&file.display().to_string(), &read(&file)?)?;
     catalog.check_base(session.fingerprint())?;
-    let gates = match beside(&file, &catalog.gates.url)? {
-        Some(path) => read_described(&path, &catalog.gates)?,
-        None => return Err(on_a_network(&catalog.gates.url)),
+    let read_named = |description: &FileReference| match beside(&file, &description.url)? {
+        Some(path) => read_described(&path, description),
+        None => Err(on_a_network(&description.url)),
     };
+    let gates = read_named(&catalog.gates)?;
     let mut experts = catalog.experts(&gates)?;
     for page in experts.iter_mut().flat_map(|expert| &mut expert.pages) {
         if let Some(path) = beside(&file, &page.file)? {
             page.file = path.display().to_string();
         }
     }
-    session.add_experts_of(&catalog, experts)
+    session.add_experts_of(&catalog, experts)?;
+    for strategy in strategies {
+        if let Some(description) = catalog.vectors.get(&strategy.name()) {
+            session.add_vectors(&catalog.name, strategy, description, &read_named(description)?)?;
+        }
+    }
+    Ok(())
 }
 
-fn read_page(session: &Session, page: u32) -> Result<Vec<u8>> {
+/// Reads a page from its file.
+pub fn read_page(session: &Session, page: u32) -> Result<Vec<u8>> {
     let Some((_, page)) = session.page(page) else { unreachable!("the session named this page") };
     if Location::of(&page.file) == Ok(Location::Web) {
         return Err(on_a_network(&page.file));

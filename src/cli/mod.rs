@@ -1,6 +1,8 @@
 //! The command line: the same engine on the same files, for making files and checking results.
 
 mod catalog;
+mod data;
+mod eval;
 mod generate;
 mod host;
 mod output;
@@ -29,6 +31,10 @@ enum Command {
     Generate(Box<generate::Generate>),
     /// Tell how likely each of some given answers is
     Score(Box<score::Score>),
+    /// Compare strategies on sets of examples
+    Eval(Box<eval::Eval>),
+    /// Make a set of examples for eval of a BIG-bench task in JSON
+    Convert(eval::convert::Convert),
     /// Publish experts as a catalogue, change it, check it
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
@@ -51,6 +57,8 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Score(arguments) => score::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Convert(arguments) => eval::convert::run(&arguments),
         Command::Catalog(command) => catalog::run(&command),
         Command::Quantize(arguments) => quantize::run(&arguments),
     }

@@ -12,13 +12,13 @@ use super::host;
 
 /// A base and its experts.
 #[derive(Debug, Args)]
-struct Model {
+pub struct Model {
     /// The base: a Hugging Face folder or a GGUF file
     #[arg(long, value_name = "PATH")]
-    base: PathBuf,
+    pub base: PathBuf,
     /// Catalogues and PEFT folders
     #[arg(long, value_name = "CATALOG|EXPERT_DIR", num_args = 1..)]
-    experts: Vec<PathBuf>,
+    pub experts: Vec<PathBuf>,
     /// What computes
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     device: DeviceName,
@@ -46,6 +46,23 @@ impl From<DeviceName> for DeviceChoice {
     }
 }
 
+impl Model {
+    /// A session over the model, with what these strategies need, and why it is on the device that it is on.
+    pub fn open(&self, strategies: &[Strategy]) -> Result<(Session, String)> {
+        self.open_on(self.device.into(), strategies)
+    }
+
+    /// The same on another device than the one that was asked for.
+    pub fn open_on(&self, device: DeviceChoice, strategies: &[Strategy]) -> Result<(Session, String)> {
+        host::open(device, &self.base, &self.experts, strategies)
+    }
+
+    /// The device that was asked for.
+    pub fn device(&self) -> DeviceChoice {
+        self.device.into()
+    }
+}
+
 /// What goes in.
 #[derive(Debug, Args)]
 struct Input {
@@ -68,9 +85,17 @@ struct Routing {
     /// Experts for each token and layer [default: what the catalogue says, or 2]
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// How experts are chosen: phatgoose, or none for the base alone
+    /// How experts are chosen: phatgoose, none (the base alone), single:ID, merged, random, average-activation, arrow, spectr or
+    /// retrieval
     #[arg(long, default_value = "phatgoose")]
     strategy: String,
+    #[command(flatten)]
+    rules: Rules,
+}
+
+/// Who may be chosen, and what is worth its cost.
+#[derive(Debug, Args)]
+pub struct Rules {
     /// Only these experts
     #[arg(long, value_name = "ID", num_args = 1..)]
     include: Vec<String>,
@@ -89,6 +114,20 @@ struct Routing {
     /// Where a chosen expert's page is absent: wait for it, or skip it and read it behind the step
     #[arg(long, value_name = "wait|skip", default_value = "wait")]
     on_miss: String,
+}
+
+impl Rules {
+    /// A request with these rules.
+    pub fn request(&self) -> Result<Request> {
+        Ok(Request {
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
+            bias: self.bias.iter().cloned().collect(),
+            thresholds: Thresholds { weight: self.min_weight, share: self.min_share },
+            on_miss: OnMiss::parse(&self.on_miss)?,
+            ..Request::default()
+        })
+    }
 }
 
 fn bias(argument: &str) -> Result<(String, f32)> {
@@ -111,8 +150,7 @@ pub struct Question {
 impl Question {
     /// A session over the model, and why it is on the device that it is on.
     pub fn open(&self) -> Result<(Session, String)> {
-        let Model { base, experts, device } = &self.model;
-        host::open((*device).into(), base, experts)
+        self.model.open(&[Strategy::parse(&self.routing.strategy)?])
     }
 
     /// The request; how the answer is to be drawn is the default.
@@ -123,12 +161,7 @@ impl Question {
             input_ids: input.input_ids.clone(),
             top_k: routing.top_k,
             strategy: Strategy::parse(&routing.strategy)?,
-            include: routing.include.clone(),
-            exclude: routing.exclude.clone(),
-            bias: routing.bias.iter().cloned().collect(),
-            thresholds: Thresholds { weight: routing.min_weight, share: routing.min_share },
-            on_miss: OnMiss::parse(&routing.on_miss)?,
-            ..Request::default()
+            ..routing.rules.request()?
         })
     }
 }

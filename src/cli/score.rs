@@ -84,7 +84,7 @@ pub fn run(arguments: &Score) -> Result<()> {
 }
 
 /// The likeliest by its mean over the tokens; the first of equals.
-fn best(scored: &[Scored]) -> usize {
+pub fn best(scored: &[Scored]) -> usize {
     let better = |best: usize, index: usize| {
         if scored[index].per_token() > scored[best].per_token() { index } else { best }
     };

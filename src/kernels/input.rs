@@ -2,9 +2,11 @@
 //!
 //! The layer and its router compute it anew, each for itself. On a GPU that costs less than a dispatch.
 
+use crate::device::Device;
+use crate::error::Result;
 use crate::kernels::exp;
 use crate::kernels::rms_norm::normalise;
-use crate::recording::Argument;
+use crate::recording::{Argument, Dispatch};
 use crate::tensor::{DType, Tensor};
 
 /// The input u (tokens, d_in) of a linear layer, and how it comes from an activation x.
@@ -103,6 +105,19 @@ pub(crate) fn compute<'a>(
         _ => unreachable!("forms are made by Input::form"),
     }
     room
+}
+
+/// u (tokens, d_in) of a dispatch of [`linear`](crate::kernels::linear) that is about to run: for looking inside a pass.
+///
+/// # Errors
+/// Those of [`Device::read_words`].
+pub async fn read_input(dispatch: &Dispatch, device: &mut Device) -> Result<Vec<f32>> {
+    let [form, epsilon] = [0, 4].map(|at| bytemuck::pod_read_unaligned::<u32>(&dispatch.params[at..at + 4]));
+    let [_, x, norm, ..] = &dispatch.tensors[..] else { unreachable!("the access list of a linear layer") };
+    let read = device.read_words(&[*x, *norm]).await?;
+    let [x, norm] =
+        [(x, 0), (norm, 1)].map(|(tensor, at)| Argument::read(tensor, bytemuck::cast_slice(&read[at])));
+    Ok(compute(form, f32::from_bits(epsilon), &x, &norm, &mut Vec::new()).to_vec())
 }
 
 /// The tanh approximation of gelu, which "gated-gelu" means in T5's configuration: `½ x (1 + tanh z)`, which is

@@ -25,6 +25,18 @@ pub const ABSENT: u32 = u32::MAX;
 /// In a pool's table of pages: absent, and to be done without. It adds nothing, and no step waits for it.
 pub const WAIVED: u32 = ABSENT - 1;
 
+/// Bits without a state: the same words give the same ones, on every device and in any order.
+///
+/// Source: `pcg` of Jarzynski and Olano 2020, "Hash Functions for GPU Rendering", section 4.
+pub(crate) fn hash(words: [u32; 4]) -> u32 {
+    let pcg = |x: u32| {
+        let state = x.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+        let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
+        (word >> 22) ^ word
+    };
+    words.into_iter().fold(0, |hash, word| pcg(hash ^ word))
+}
+
 const LANES: usize = 16;
 
 /// `a · b`, in sixteen sums side by side so that the compiler can use vector registers. The order of the additions

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernels::softmax;
+use crate::kernels::{hash, softmax};
 use crate::recording::{Access, Argument, Control, Dispatch, Kernel, Program, Recording, Target};
 use crate::sampling::Sampling;
 use crate::scratch::Scratch;
@@ -170,16 +170,9 @@ fn threshold(logits: &mut Vec<f32>, top_k: usize, top_p: f32, probabilities: &mu
 
 /// Noise from four numbers, without a state: the same numbers give the same noise, on every device and in any order.
 fn gumbel(key: [u32; 4]) -> f32 {
-    let bits = key.into_iter().fold(0, |hash, word| pcg(hash ^ word));
+    let bits = hash(key);
     let uniform = ((bits >> 9) as f32 + 0.5) / (1 << 23) as f32;
     -(-uniform.ln()).ln()
-}
-
-/// Jarzynski and Olano 2020, "Hash Functions for GPU Rendering", section 4.
-fn pcg(x: u32) -> u32 {
-    let state = x.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-    let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
-    (word >> 22) ^ word
 }
 
 fn gpu(_: &Dispatch, _: Target) -> Program {
@@ -187,6 +180,7 @@ fn gpu(_: &Dispatch, _: Target) -> Program {
         source: &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/workgroup_sum.wgsl"),
+            include_str!("../../shaders/common/hash.wgsl"),
             include_str!("../../shaders/next_token.wgsl"),
         ],
         entry: "next_token",

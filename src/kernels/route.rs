@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::kernels::input::{self, Input};
-use crate::kernels::score::{GateRows, LOWEST, ScoreRows};
+use crate::kernels::score::{GateRows, LOWEST, Rule, ScoreRows};
 use crate::kernels::{ABSENT, WAIVED, dot};
 use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
@@ -57,7 +57,8 @@ impl Entry {
 /// The gates of layers that share an input, in a device's memory. A layer with routing of its own is a site.
 #[derive(Debug, Clone, Copy)]
 pub struct Gates {
-    /// (Σ experts on each site, d_in rounded up to 32): `LN(v_z) / sqrt(d_in)`, site after site, zeros at the end.
+    /// (Σ experts on each site, d_in rounded up to 32): `LN(v_z) / sqrt(d_in)`, or `v_z` itself, site after site, zeros at
+    /// the end; no rows where the rule has no vectors.
     pub vectors: Tensor,
     /// (1, words) of `u32`: for each site the first of its rows in `vectors` and their number; then an [`Entry`] for
     /// each row.
@@ -68,6 +69,10 @@ pub struct Gates {
     pub most_experts: usize,
     /// The greatest rank.
     pub max_rank: usize,
+    /// How experts are scored.
+    pub rule: Rule,
+    /// For [`Rule::Noise`] what it is a hash of; for [`Rule::Length`] the outputs of each site.
+    pub key: u32,
 }
 
 /// What routing is told and where it notes what it needs, a (1, 1 + experts + pages) tensor of `u32`: whether a page was
@@ -158,6 +163,8 @@ struct Params {
     scored: u32,
     least_weight: f32,
     least_share: f32,
+    rule: u32,
+    key: u32,
 }
 
 /// Tokens that one workgroup routes, where they are scored.
@@ -165,9 +172,9 @@ const TOKENS: usize = 8;
 
 /// Appends the routing of every token on every site.
 ///
-/// `score_z = LN(u) · LN(v_z) / sqrt(d)` and the expert's bias, which is 0 unless somebody sets one; then the k best, then
-/// a softmax over those k. Equal scores: the lower index wins. LN has no affine part, its variance is biased, its epsilon
-/// [`LAYER_NORM_EPSILON`].
+/// `score_z = LN(u) · LN(v_z) / sqrt(d)`, or what another [`Rule`] says, and the expert's bias, which is 0 unless somebody
+/// sets one; then the k best, then a softmax over those k. Equal scores: the lower index wins. LN has no affine part, its
+/// variance is biased, its epsilon [`LAYER_NORM_EPSILON`].
 ///
 /// * `input`: u (tokens, d_in), the layers' own input
 /// * `scored`: whether [`score`](crate::kernels::score::record) did the first half, which is quicker for many tokens
@@ -190,6 +197,7 @@ pub fn record(
     deltas: Deltas,
     scored: bool,
 ) {
+    assert!(!scored || gates.rule.has_vectors(), "route: {:?}", gates.rule);
     assert!(input.d_in() <= gates.vectors.cols && deltas.sites == gates.sites, "route: {input:?} {gates:?}");
     assert!(choices.tensor.cols == 2 * deltas.top_k && choices.tensor.dtype == DType::U32, "{choices:?}");
     let [x, norm] = input.tensors();
@@ -206,6 +214,8 @@ pub fn record(
         scored: scored as u32,
         least_weight: thresholds.weight,
         least_share: thresholds.share,
+        rule: gates.rule as u32,
+        key: gates.key,
     };
     let tensors =
         [control, x, norm, gates.vectors, gates.table, pool, flags.tensor, choices.tensor, deltas.tensor];
@@ -228,7 +238,7 @@ impl Compute for Route {
         let Scratch { input, floats: centred, sorted: weights, ranking, order, .. } = scratch;
         let u = input::compute(params.input, params.epsilon, x, norm, input);
         let d_in = u.len() / tokens;
-        let gates = GateRows::new(vectors, table, sites);
+        let gates = GateRows::new(vectors, table, sites, params.rule, params.key);
         let words = pool.as_slice::<u32>();
         let floats = pool.as_slice::<f32>();
         let (marks, wanted) = flags.as_mut_slice::<u32>().split_at_mut(1 + experts);
@@ -239,9 +249,31 @@ impl Compute for Route {
         let choices = choices.as_mut_slice::<u32>();
         let deltas = deltas.as_mut_slice::<u32>();
 
-        if params.scored == 0 {
-            let rows = ScoreRows { site_words, slots_words: k * slot_words };
-            gates.score(u, tokens, biases, rows, deltas, centred);
+        let rows = ScoreRows { site_words, slots_words: k * slot_words };
+        if params.rule == Rule::Length as u32 {
+            for row in gates.rows() {
+                let entry = row.entry;
+                let page = match biases[entry.expert as usize] {
+                    LOWEST => WAIVED,
+                    _ => {
+                        wanted[entry.page as usize] = control.position + 1;
+                        words[entry.page as usize]
+                    }
+                };
+                *missed |= (page == ABSENT) as u32;
+                for (u, deltas) in u.chunks_exact(d_in).zip(deltas.chunks_exact_mut(sites * site_words)) {
+                    let score = match page >= WAIVED {
+                        true => LOWEST,
+                        false => {
+                            let factors = Factors::of(&entry, page, floats, d_in, params.key as usize);
+                            factors.length(u, centred) + biases[entry.expert as usize]
+                        }
+                    };
+                    deltas[row.site * site_words + rows.slots_words + row.index] = score.to_bits();
+                }
+            }
+        } else if params.scored == 0 {
+            gates.score(u, tokens, control.position, biases, rows, deltas, centred);
         }
         order.clear();
         for (token, deltas) in deltas.chunks_exact_mut(sites * site_words).take(tokens).enumerate() {
@@ -290,6 +322,31 @@ impl Compute for Route {
     }
 }
 
+/// One expert's LoRA on one layer.
+struct Factors<'a> {
+    /// (rank, d_in)
+    a: &'a [f32],
+    /// (d_out, rank)
+    b: &'a [f32],
+}
+
+impl<'a> Factors<'a> {
+    fn of(entry: &Entry, page: u32, pool: &'a [f32], d_in: usize, d_out: usize) -> Factors<'a> {
+        let Entry { a, b, rank, .. } = *entry;
+        let factor = |start: u32, width| &pool[(page + start) as usize..][..rank as usize * width];
+        Factors { a: factor(a, d_in), b: factor(b, d_out) }
+    }
+
+    /// `‖B A u‖`. `projected` is room.
+    #[inline(always)]
+    fn length(&self, u: &[f32], projected: &mut Vec<f32>) -> f32 {
+        projected.clear();
+        projected.extend(self.a.chunks_exact(u.len()).map(|a| dot(a, u)));
+        let outputs = self.b.chunks_exact(projected.len()).map(|b| dot(b, projected));
+        outputs.map(|output| output * output).sum::<f32>().sqrt()
+    }
+}
+
 /// The `k` best, best first. Of equal scores the one that came first; total_cmp, so that NaN panics nowhere.
 #[inline(always)]
 fn choose(scores: impl Iterator<Item = (u32, f32)>, k: usize, best: &mut Vec<(u32, f32)>) {
@@ -314,7 +371,8 @@ fn weigh(
 ) {
     weights.clear();
     let Some((_, highest)) = best.first() else { return };
-    let exponential = |score: f32| (score - highest).exp();
+    let is_noise = params.rule == Rule::Noise as u32;
+    let exponential = |score: f32| if is_noise { 1.0 } else { (score - highest).exp() };
     weights.extend(best.iter().map(|(_, score)| exponential(*score)));
     let chosen: f32 = weights.iter().sum();
     if params.least_share > 0.0 {
@@ -344,6 +402,7 @@ fn gpu(dispatch: &Dispatch, _: Target) -> Program {
             include_str!("../../shaders/common/shared_input.wgsl"),
             include_str!("../../shaders/common/workgroup_sum.wgsl"),
             include_str!("../../shaders/common/gates.wgsl"),
+            include_str!("../../shaders/common/hash.wgsl"),
             include_str!("../../shaders/route.wgsl"),
         ],
         entry,

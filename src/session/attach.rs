@@ -1,14 +1,15 @@
 //! Experts, put beside the layers that they adapt.
 
-use super::{Request, Session, Strategy};
+use super::{Request, Session};
 use crate::adapter_pool::AdapterPool;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, FileReference, vectors};
 use crate::device::{Device, Part};
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, Placement, name_apart};
 use crate::kernels::route::{Entry, Flags};
-use crate::kernels::score::LOWEST;
+use crate::kernels::score::{LOWEST, Rule};
 use crate::router::{GatedEntry, RoutedLinears, Router, Routes};
+use crate::strategies::{Count, Definition, Strategy, Vectors};
 use crate::t5::T5;
 use crate::tensor::{DType, Tensor};
 
@@ -60,6 +61,25 @@ impl Session {
         Ok(())
     }
 
+    /// Adds the vectors that a strategy needs, from a file that a catalogue describes. `catalog` is its name. An answer in the
+    /// making is dropped.
+    ///
+    /// # Errors
+    /// Those of [`vectors::attach`].
+    pub fn add_vectors(
+        &mut self,
+        catalog: &str,
+        strategy: &Strategy,
+        file: &FileReference,
+        bytes: &[u8],
+    ) -> Result<()> {
+        self.cancel();
+        let d_model = self.model.config.d_model;
+        vectors::attach(&mut self.experts, catalog, strategy, file, bytes, d_model)?;
+        self.upload_vectors();
+        Ok(())
+    }
+
     /// Sets the memory for adapter pages, in bytes of decoded (32-bit) factors. Resident pages are dropped.
     pub fn set_pool_bytes(&mut self, bytes: usize) {
         self.cancel();
@@ -67,7 +87,7 @@ impl Session {
         self.rebuild();
     }
 
-    /// Numbers the pages and uploads the gates of all experts.
+    /// Numbers the pages and uploads what tells the experts apart.
     pub(super) fn rebuild(&mut self) {
         self.pages = (self.experts.iter().enumerate())
             .flat_map(|(expert, description)| (0..description.pages.len()).map(move |page| (expert, page)))
@@ -78,10 +98,58 @@ impl Session {
             device.free(pool.buffer());
             *pool = AdapterPool::new(device, &floats, self.pool_budget_bytes);
         }
+        self.upload_vectors();
+    }
+
+    /// Readies the layers for a strategy, whose experts have what it takes.
+    ///
+    /// # Errors
+    /// [`ErrorCode::MissingTensor`] for an expert that may be chosen and has none of the strategy's vectors;
+    /// [`ErrorCode::Unsupported`] for a strategy that the devices cannot compute.
+    pub(super) fn ready_for(&mut self, strategy: &Strategy, biases: &[f32]) -> Result<()> {
+        let definition = strategy.definition();
+        let may_be_chosen = self.experts.iter().zip(biases).filter(|(_, bias)| **bias != LOWEST);
+        for (expert, _) in may_be_chosen {
+            let is_known = match strategy {
+                Strategy::Retrieval => !expert.vectors.examples.is_empty(),
+                Strategy::AverageActivation | Strategy::Arrow => {
+                    !expert.vectors_of(definition.vectors).is_empty()
+                }
+                _ => true,
+            };
+            if !is_known {
+                let problem = format!("the expert {:?} has no vectors for it", expert.id);
+                let expected = "a catalogue with them (gander catalog vectors), or the expert excluded";
+                let place = format!("strategy {}", strategy.name());
+                return Err(Error::new(ErrorCode::MissingTensor, place, problem, expected));
+            }
+        }
+        if definition.rule == Rule::Length
+            && self.devices.iter_mut().any(|device| matches!(device, Device::Gpu(_)))
+        {
+            let place = format!("strategy {}", strategy.name());
+            return Err(Error::new(
+                ErrorCode::Unsupported,
+                place,
+                "it has no shader",
+                "the CPU for a device",
+            ));
+        }
+        // The base alone computes with any.
+        let is_placed = *strategy == Strategy::None
+            || (definition.vectors, definition.rule) == (self.placed.vectors, self.placed.rule);
+        if !is_placed {
+            self.placed = definition;
+            self.upload_vectors();
+        }
+        Ok(())
+    }
+
+    fn upload_vectors(&mut self) {
         let T5 { encoder, decoder, .. } = &mut self.model;
-        let known = Known { experts: &self.experts, pages: &self.pages };
-        known.upload_gates(self.devices.of(Part::Encoder), encoder.linears());
-        known.upload_gates(self.devices.of(Part::Decoder), decoder.linears());
+        let known = Known { experts: &self.experts, pages: &self.pages, placed: self.placed };
+        known.upload(self.devices.of(Part::Encoder), encoder.linears());
+        known.upload(self.devices.of(Part::Decoder), decoder.linears());
     }
 
     /// What the routed layers of a recording over `tokens` tokens share. Where traced, the choices of so many steps are
@@ -95,8 +163,14 @@ impl Session {
         tokens: usize,
         steps: usize,
     ) -> Routes {
-        let top_k = request.top_k.unwrap_or(self.default_top_k).min(self.experts.len());
-        let enabled = request.strategy == Strategy::Phatgoose && biases.iter().any(|bias| *bias != LOWEST);
+        let allowed = biases.iter().filter(|bias| **bias != LOWEST).count();
+        let top_k = match request.strategy.definition().count {
+            Count::K => request.top_k.unwrap_or(self.default_top_k),
+            Count::One => 1,
+            Count::All => allowed,
+        };
+        let top_k = top_k.min(self.experts.len());
+        let enabled = request.strategy != Strategy::None && allowed > 0;
         let Size { all_sites, most_sites, delta_words } = match part {
             Part::Encoder => Size::of(self.model.encoder.linears(), top_k),
             Part::Decoder => Size::of(self.model.decoder.linears(), top_k),
@@ -122,6 +196,7 @@ impl Session {
             deltas: device.alloc(tokens, delta_words, DType::U32),
             sites: Vec::new(),
             trace: request.trace && enabled,
+            seed: request.sampling.seed as u32,
             enabled,
             next_row: 0,
         }
@@ -140,11 +215,12 @@ impl Session {
 struct Known<'a> {
     experts: &'a [Expert],
     pages: &'a [(usize, usize)],
+    placed: Definition,
 }
 
 impl Known<'_> {
-    /// Gives every layer the gates of its experts, in place of those it had.
-    fn upload_gates<'l>(&self, device: &mut Device, linears: impl Iterator<Item = &'l mut RoutedLinears>) {
+    /// Gives every layer the gates of its experts, or what stands in their place, instead of those it had.
+    fn upload<'l>(&self, device: &mut Device, linears: impl Iterator<Item = &'l mut RoutedLinears>) {
         for linears in linears {
             let sites: Vec<Vec<GatedEntry>> =
                 linears.modules.iter().map(|module| self.entries(module)).collect();
@@ -153,20 +229,23 @@ impl Known<'_> {
             }
             linears.router = match sites.iter().all(Vec::is_empty) {
                 true => None,
-                false => Some(Router::upload(device, linears.weight.d_in, &sites)),
+                false => Some(Router::upload(device, linears.weight.d_in, &sites, self.placed.rule)),
             };
         }
     }
 
-    /// The experts that adapt a layer.
+    /// The experts that are considered on a layer.
     fn entries(&self, module: &str) -> Vec<GatedEntry<'_>> {
         let entry = |(page, (expert, index)): (usize, &(usize, usize))| {
             let description = &self.experts[*expert];
-            let gate = description.gates.get(module)?;
+            let vector = match self.placed.vectors {
+                Vectors::None => &[],
+                vectors => description.vectors_of(vectors).get(module)?.as_slice(),
+            };
             let scale = *description.scales.get(module)?;
             let Placement { a, b, rank, .. } = description.pages[*index].placement(module)?;
             let [expert, page, a, b, rank] = [*expert, page, a, b, rank].map(|value| value as u32);
-            Some((Entry { expert, page, a, b, rank, scale }, gate.as_slice()))
+            Some((Entry { expert, page, a, b, rank, scale }, vector))
         };
         self.pages.iter().enumerate().filter_map(entry).collect()
     }

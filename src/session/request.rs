@@ -8,33 +8,11 @@ use crate::experts::Expert;
 use crate::kernels::route::Thresholds;
 use crate::kernels::score::LOWEST;
 use crate::sampling::Sampling;
+use crate::strategies::Strategy;
 use crate::tokenizer::Tokenizer;
 
 /// Most tokens that go in, and most that come out. Attention's work grows with the square.
 pub const MAX_TOKENS: usize = 16_384;
-
-/// How experts are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// By gate, for every token and layer.
-    Phatgoose,
-    /// None: the base alone.
-    None,
-}
-
-impl Strategy {
-    /// The strategy of that name.
-    pub fn parse(name: &str) -> Result<Strategy> {
-        match name {
-            "phatgoose" => Ok(Strategy::Phatgoose),
-            "none" => Ok(Strategy::None),
-            _ => {
-                let problem = format!("{name:?} is not a strategy");
-                Err(Error::new(ErrorCode::InvalidOption, "strategy", problem, "phatgoose or none"))
-            }
-        }
-    }
-}
 
 /// What a step does about a page that the router chose and that is absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -186,7 +164,17 @@ impl Request {
     /// By expert, what is added to its scores; [`LOWEST`] if it may not be chosen.
     pub(super) fn biases(&self, experts: &[Expert]) -> Result<Vec<f32>> {
         let biased: Vec<String> = self.bias.keys().cloned().collect();
-        for (option, ids) in [("include", &self.include), ("exclude", &self.exclude), ("bias", &biased)] {
+        let single = match &self.strategy {
+            Strategy::Single(id) => vec![id.clone()],
+            _ => Vec::new(),
+        };
+        let options = [
+            ("include", &self.include),
+            ("exclude", &self.exclude),
+            ("bias", &biased),
+            ("strategy", &single),
+        ];
+        for (option, ids) in options {
             if let Some(id) = ids.iter().find(|id| !experts.iter().any(|expert| expert.is_called(id))) {
                 let known: Vec<&str> = experts.iter().map(|expert| expert.id.as_str()).collect();
                 let expected = format!("one of: {}", known.join(", "));
@@ -194,13 +182,21 @@ impl Request {
                 return Err(Error::new(ErrorCode::UnknownExpert, option, problem, expected));
             }
         }
+        let among = |ids: &[String], expert: &Expert| ids.iter().any(|id| expert.is_called(id));
+        let is_left_out = |expert: &Expert| {
+            among(&self.exclude, expert) || !(self.include.is_empty() || among(&self.include, expert))
+        };
+        if let Some(expert) = experts.iter().find(|expert| among(&single, expert) && is_left_out(expert)) {
+            let (place, problem) = (format!("strategy {}", self.strategy.name()), "the expert is excluded");
+            let expected = format!("{:?} among those that may be chosen", expert.id);
+            return Err(Error::new(ErrorCode::InvalidOption, place, problem, expected));
+        }
         if let Some((id, bias)) = self.bias.iter().find(|(_, bias)| !(-1e6..=1e6).contains(*bias)) {
             let place = format!("bias of {id:?}");
             return Err(Error::new(ErrorCode::InvalidOption, place, bias.to_string(), "-1e6 to 1e6"));
         }
-        let among = |ids: &[String], expert: &Expert| ids.iter().any(|id| expert.is_called(id));
         let bias = |expert: &Expert| {
-            if among(&self.exclude, expert) || !(self.include.is_empty() || among(&self.include, expert)) {
+            if is_left_out(expert) || !(single.is_empty() || among(&single, expert)) {
                 return LOWEST;
             }
             self.bias.iter().find(|(id, _)| expert.is_called(id)).map_or(0.0, |(_, bias)| *bias)

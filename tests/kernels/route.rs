@@ -1,10 +1,10 @@
-//! `score_z = LN(u) · LN(v_z) / sqrt(d)`, the k best, their softmax, and `t_z = w_z s_z A_z u`.
+//! `score_z = LN(u) · LN(v_z) / sqrt(d)`, or by another rule, the k best, their softmax, and `t_z = w_z s_z A_z u`.
 
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
-use gander::kernels::route::{self, Choices, Deltas, Entry, Flags, Thresholds};
-use gander::kernels::score::{self, LOWEST};
+use gander::kernels::route::{self, Choices, Deltas, Entry, Flags, Gates, Thresholds};
+use gander::kernels::score::{self, LOWEST, Rule};
 use gander::kernels::{ABSENT, WAIVED};
 use gander::router::{GatedEntry, Router};
 
@@ -32,6 +32,7 @@ struct Shape {
     bias: f32,
     thresholds: Thresholds,
     gates: GateKind,
+    rule: Rule,
     /// Whether `score` goes before.
     scored: bool,
     seed: u64,
@@ -66,6 +67,7 @@ impl Shape {
             bias: 0.0,
             thresholds: Thresholds::default(),
             gates: GateKind::Random,
+            rule: Rule::Normalised,
             scored: false,
             seed: 1,
         }
@@ -131,6 +133,23 @@ pub fn cases() -> Vec<Case> {
             shapes.push(Shape { thresholds: Thresholds { weight, share }, absent: 60, ..shape.clone() });
         }
     }
+    for rule in [Rule::Absolute, Rule::Equal, Rule::Noise] {
+        for form in Form::ALL {
+            let shape = Shape { rule, form, ..Shape::new(4, 96, &[5, 3, 8], 2) };
+            shapes.push(Shape { absent: 60, forbidden: 40, ..shape });
+        }
+        for (tokens, d_in, experts, top_k) in [(33, 512, 6, 6), (1, 3072, 40, 3), (2, 64, 64, 64)] {
+            let shape = Shape { rule, ..Shape::new(tokens, d_in, &[experts, 0, 2], top_k) };
+            shapes.push(shape.clone());
+            shapes.push(Shape { bias: 1.5, forbidden: 60, max_rank: 3, form: Form::Norm, ..shape });
+        }
+        let shape = Shape { rule, fill: Fill::Around(100.0), ..Shape::new(2, 64, &[5, 9], 3) };
+        shapes.push(Shape {
+            thresholds: Thresholds { weight: 0.2, share: 0.15 },
+            gates: GateKind::Pairs,
+            ..shape
+        });
+    }
     let mut cases: Vec<Case> = both(shapes).collect();
     for why in 1..=3 {
         let shape = Shape { absent: 128, ..Shape::new(2, 64, &[5, 9], 3) };
@@ -139,10 +158,11 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// Each shape twice: routed in one go, and scored before.
+/// Each shape twice: routed in one go, and, if there is something to score by, scored before.
 fn both(shapes: Vec<Shape>) -> impl Iterator<Item = Case> {
     let forms = |shape: Shape| [false, true].map(|scored| Shape { scored, ..shape.clone() });
-    shapes.into_iter().flat_map(forms).map(case)
+    let makes_sense = |shape: &Shape| !shape.scored || shape.rule.has_vectors();
+    shapes.into_iter().flat_map(forms).filter(makes_sense).map(case)
 }
 
 /// One expert on one site.
@@ -175,7 +195,8 @@ fn case(shape: Shape) -> Case {
 
         let gated: Vec<Vec<GatedEntry>> =
             sites.iter().map(|site| site.iter().map(Expert::gated).collect()).collect();
-        let Router { gates, .. } = Router::upload(bench.device, d_in, &gated);
+        let Router { gates, .. } = Router::upload(bench.device, d_in, &gated, shape.rule);
+        let gates = Gates { key: KEY, ..gates };
         bench.keep(gates.vectors.buffer);
         bench.keep(gates.table.buffer);
 
@@ -191,7 +212,14 @@ fn case(shape: Shape) -> Case {
         let mut wanted = BTreeSet::new();
         for (token, u) in u.iter().enumerate() {
             for (index, site) in sites.iter().enumerate() {
-                let ranking = rank(u, site, &biases, top_k, shape.thresholds);
+                let scores = site.iter().map(|expert| match shape.rule {
+                    Rule::Normalised => normalised(u, expert),
+                    Rule::Absolute => absolute(u, expert),
+                    Rule::Noise => noise([KEY, index as u32, 5 + token as u32, expert.entry.expert]),
+                    Rule::Equal => Term { value: 0.0, size: 0.0 },
+                    Rule::Length => unreachable!("no GPU computes it: see tests/strategies.rs"),
+                });
+                let ranking = rank(scores, site, &biases, &shape);
                 let row = &mut choices[(first_row + index * tokens + token) * 2 * top_k..];
                 let slots = &mut deltas[(token * sites.len() + index) * site_words..];
                 for slot in 0..top_k {
@@ -309,8 +337,11 @@ struct Choice {
     error: f64,
 }
 
-/// The k experts of a site that fit u best, best first, without those that are too weak.
-fn rank(u: &[Term], site: &[Expert], biases: &[f32], top_k: usize, thresholds: Thresholds) -> Vec<Choice> {
+/// What noise is a hash of, in all cases.
+const KEY: u32 = 77;
+
+/// `LN(u) · LN(v) / sqrt(d)`
+fn normalised(u: &[Term], expert: &Expert) -> Term {
     let raw: Vec<f64> = u.iter().map(|u| u.value).collect();
     // Centring costs the rounding of one subtraction, much less than TOLERANCE of a long sum.
     let normal = layer_norm(&raw)
@@ -318,14 +349,36 @@ fn rank(u: &[Term], site: &[Expert], biases: &[f32], top_k: usize, thresholds: T
         .zip(u)
         .map(|((value, scale), u)| Term { value, size: value.abs() + scale * u.size / 16.0 });
     let normal: Vec<Term> = normal.collect();
-    let score = |expert: &Expert| {
-        let gate: Vec<f64> = expert.gate.iter().map(|v| f64::from(*v)).collect();
-        let score = product(&normal, layer_norm(&gate).into_iter().map(|(value, _)| value));
-        let root = (u.len() as f64).sqrt();
-        Term { value: score.value / root, size: score.size / root }
-    };
+    let gate: Vec<f64> = expert.gate.iter().map(|v| f64::from(*v)).collect();
+    let score = product(&normal, layer_norm(&gate).into_iter().map(|(value, _)| value));
+    let root = (u.len() as f64).sqrt();
+    Term { value: score.value / root, size: score.size / root }
+}
+
+/// `|u · v|`
+fn absolute(u: &[Term], expert: &Expert) -> Term {
+    let Term { value, size } = product(u, expert.gate.iter().map(|v| f64::from(*v)));
+    Term { value: value.abs(), size }
+}
+
+/// The upper 24 bits of four rounds of pcg, as a part of 1.
+fn noise(words: [u32; 4]) -> Term {
+    let mut bits = 0u64;
+    for word in words {
+        const MASK: u64 = 0xffff_ffff;
+        let state = ((bits ^ u64::from(word)) * 747_796_405 + 2_891_336_453) & MASK;
+        let mixed = (((state >> ((state >> 28) + 4)) ^ state) * 277_803_737) & MASK;
+        bits = (mixed >> 22) ^ mixed;
+    }
+    Term { value: (bits >> 8) as f64 / f64::from(1 << 24), size: 1e-2 }
+}
+
+/// The k experts of a site that fit best, best first, without those that are too weak.
+fn rank(scores: impl Iterator<Item = Term>, site: &[Expert], biases: &[f32], shape: &Shape) -> Vec<Choice> {
+    let Shape { top_k, thresholds, rule, .. } = *shape;
     let mut scores: Vec<(usize, Term)> = (site.iter().enumerate())
-        .map(|(row, expert)| (row, biases[expert.entry.expert as usize], score(expert)))
+        .zip(scores)
+        .map(|((row, expert), score)| (row, biases[expert.entry.expert as usize], score))
         .filter(|(_, bias, _)| *bias != LOWEST)
         .map(|(row, bias, Term { value, size })| (row, Term { value: value + f64::from(bias), size }))
         .collect();
@@ -339,8 +392,11 @@ fn rank(u: &[Term], site: &[Expert], biases: &[f32], top_k: usize, thresholds: T
         );
     }
     let Some((_, Term { value: highest, .. })) = scores.first().copied() else { return Vec::new() };
-    let sum =
-        |scores: &[(usize, Term)]| scores.iter().map(|(_, score)| (score.value - highest).exp()).sum::<f64>();
+    let weight_of = |score: Term| match rule {
+        Rule::Noise => 1.0,
+        _ => (score.value - highest).exp(),
+    };
+    let sum = |scores: &[(usize, Term)]| scores.iter().map(|(_, score)| weight_of(*score)).sum::<f64>();
     let all = sum(&scores);
     scores.truncate(top_k);
     let chosen = sum(&scores);
@@ -351,7 +407,7 @@ fn rank(u: &[Term], site: &[Expert], biases: &[f32], top_k: usize, thresholds: T
     }
     let mut slot = 0;
     scores.retain(|(_, score)| {
-        let own = (score.value - highest).exp() / chosen;
+        let own = weight_of(*score) / chosen;
         slot += 1;
         slot == 1 || {
             assert_is_clear(own, weight);
@@ -361,7 +417,7 @@ fn rank(u: &[Term], site: &[Expert], biases: &[f32], top_k: usize, thresholds: T
     let total = sum(&scores);
     let error = scores.iter().map(|(_, score)| score.size).fold(1.0, f64::max) * 2.0 * TOLERANCE;
     let choice = |(row, score): &(usize, Term)| {
-        let weight = (score.value - highest).exp() / total;
+        let weight = weight_of(*score) / total;
         Choice { row: *row, weight, error: weight * error }
     };
     scores.iter().map(choice).collect()
@@ -369,7 +425,10 @@ fn rank(u: &[Term], site: &[Expert], biases: &[f32], top_k: usize, thresholds: T
 
 /// A share so close to its threshold that rounding decides would test nothing.
 fn assert_is_clear(share: f64, threshold: f64) {
-    assert!((share - threshold).abs() > 1e-4, "{share} and its threshold {threshold}: take another seed");
+    assert!(
+        threshold == 0.0 || (share - threshold).abs() > 1e-4,
+        "{share} and its threshold {threshold}: take another seed"
+    );
 }
 
 /// `(x − mean x) / sqrt(var x + 1e-5)`, each with the factor.

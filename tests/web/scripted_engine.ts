@@ -97,6 +97,12 @@ export class ScriptedEngine implements Engine {
     return this.#base;
   }
 
+  missingVectors(): [] {
+    return [];
+  }
+
+  addVectors(): void {}
+
   async addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]> {
     const lists: CatalogExpert[][] = catalogs.map(({ url, json, gates }) => {
       this.#isSpoilt ||= gates.length !== 100 || !isFilled(gates, 0, 7);

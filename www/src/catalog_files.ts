@@ -9,7 +9,7 @@ import type { OnProgress } from "./types.ts";
 /** A thousand experts with a few dozen pages each stay well below. */
 const CATALOG_LIMIT_BYTES = 64 * 2 ** 20;
 /** The engine holds the size against the experts' shapes; this holds it against memory. */
-const GATES_LIMIT_BYTES = 2 ** 30;
+const VECTORS_LIMIT_BYTES = 2 ** 30;
 
 export async function fetchCatalog(
   store: FileStore,
@@ -26,18 +26,21 @@ export async function fetchCatalog(
     onBytes: report("catalog.json"),
   });
   const source = await readOrDrop(store, [url], async () => (await engineModule).gatesOf(url, json));
-  if (source.bytes > GATES_LIMIT_BYTES) {
-    throw new GanderError("invalid-file", url, `gates of ${source.bytes} bytes`, "at most 1 GiB");
-  }
   const gatesUrl = resolveFileUrl(source.url, url);
   const gates = await store.file(gatesUrl, {
     signal,
-    limitBytes: source.bytes,
+    limitBytes: checkedLimit(url, "gates", source.bytes),
     sha256: source.sha256,
     credentials: credentialsFor(gatesUrl, url),
     onBytes: report("gates"),
   });
   return { url, json, gates };
+}
+
+/** The size of a file as its catalogue has it, if that is one to fetch. */
+export function checkedLimit(catalogUrl: string, what: string, bytes: number): number {
+  if (bytes <= VECTORS_LIMIT_BYTES) return bytes;
+  throw new GanderError("invalid-file", catalogUrl, `${what} of ${bytes} bytes`, "at most 1 GiB");
 }
 
 /** A copy that cannot be read must not be kept: the next try fetches another. */

@@ -29,6 +29,7 @@ import { type AnswerPages, PageSupply } from "./page_supply.ts";
 import { answerOf, WrittenTokens } from "./plain_answer.ts";
 import { prefetch } from "./prefetch.ts";
 import { RunAhead } from "./run_ahead.ts";
+import { StrategyVectors } from "./strategy_vectors.ts";
 import { throttled } from "./throttle.ts";
 import { defaultNetwork, type Network } from "./transfer.ts";
 import type { ChoiceScore, OnProgress, Scores } from "./types.ts";
@@ -52,6 +53,7 @@ export class EngineHost implements Host {
   #engine: Engine | undefined;
   #cache: PageCache | undefined;
   #pages: PageSupply | undefined;
+  #vectors: StrategyVectors | undefined;
   /** Set once the engine broke a promise of its own; it cannot be trusted after that. */
   #broken: GanderError | undefined;
 
@@ -90,6 +92,7 @@ export class EngineHost implements Host {
       const device = engine.deviceInfo();
       this.#engine = engine;
       this.#cache = cache;
+      this.#vectors = new StrategyVectors(files, catalogUrls);
       const idsOf = (index: number) => (experts[index] ?? []).map(({ id }) => id);
       this.#pages = new PageSupply(
         new AdapterStore(network, cache),
@@ -185,6 +188,7 @@ export class EngineHost implements Host {
     const supply = this.#usable("generate", this.#pages);
     const pages = supply.forAnswer({ ...request, meter, onProgress: events.onProgress, signal });
     const written = request.options.trace ? new WrittenTokens(supply.catalogs.expertIds) : undefined;
+    await this.#bringVectors(engine, request, signal);
     await this.#call(() => engine.start(startRequest(request)));
     return this.#untilDone(engine, events, async () => {
       for (;;) {
@@ -216,6 +220,7 @@ export class EngineHost implements Host {
     const order = { budget, meter: new Meter(), onProgress: events.onProgress, signal };
     const pages = this.#usable("score", this.#pages).forAnswer(order);
     const choices: ChoiceScore[] = [];
+    await this.#bringVectors(engine, request, signal);
     await this.#call(() => engine.startScoring(startRequest(request), request.choices));
     return this.#untilDone(engine, events, async () => {
       for (;;) {
@@ -230,6 +235,11 @@ export class EngineHost implements Host {
         }
       }
     });
+  }
+
+  async #bringVectors(engine: Engine, { options }: GenerateRequest, signal: AbortSignal): Promise<void> {
+    const { strategy } = options;
+    if (strategy) await this.#call(() => this.#vectors?.bring(engine, strategy, signal));
   }
 
   /** Whatever ends the work early, the engine is ready for the next. */

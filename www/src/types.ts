@@ -275,14 +275,31 @@ export type ScoreOptions = Pick<
   | "onProgress"
 >;
 
+/** How experts are chosen: [docs/strategies.md](strategies.md) has the formulas. */
+export type Strategy =
+  | "phatgoose"
+  | "none"
+  | `single:${string}`
+  | "merged"
+  | "random"
+  | "average-activation"
+  | "arrow"
+  | "spectr"
+  | "retrieval";
+
 /** How to answer. */
 export interface GenerateOptions {
   /** The answer ends after so many tokens, 1 to 16,384. Default 64. */
   maxNewTokens?: number;
   /** How many experts serve a token in one layer. Default: what the catalogue says, usually 2. */
   topK?: number;
-  /** How experts are chosen. `none` leaves them all out. Default `phatgoose`. */
-  strategy?: "phatgoose" | "none";
+  /**
+   * How experts are chosen. Default `phatgoose`: by their trained gates, for every token and layer. `none` leaves them all
+   * out, `single:` and an id takes one alone; the others are PHATGOOSE's rivals, for comparison. Of these `arrow`,
+   * `average-activation` and `retrieval` need files that not every catalogue has, which are fetched at first use; `spectr`
+   * needs all experts' pages and the CPU.
+   */
+  strategy?: Strategy;
   /** Only these experts, by id. Default, and for an empty list: all. */
   include?: string[];
   /** Not these experts, by id. Default: none. */

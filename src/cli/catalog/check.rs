@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gander::catalog::gates::Gates;
-use gander::catalog::{Catalog, ExpertRecord, FactorRecord, ModuleRecord};
-use gander::experts::Expert;
+use gander::catalog::{Catalog, ExpertRecord, FactorRecord, FileReference, ModuleRecord, vectors};
+use gander::experts::{Expert, OtherVectors};
 use gander::formats::open::read;
 use gander::formats::peft::{self, Adapter, LoraPart, LoraTensor};
+use gander::session::Strategy;
 use gander::{Error, ErrorCode, Result};
 
 use super::BaseCard;
@@ -54,6 +55,7 @@ pub fn check(arguments: &Check) -> Result<()> {
         base: base.as_ref().filter(|_| wrong_base.is_none()),
     };
     problems.extend(wrong_base);
+    problems.extend(problems_with_vectors(&catalog, &file, evidence.base));
     let mut rows = Vec::new();
     for expert in &catalog.experts {
         let (row, found) = check_expert(expert, &evidence);
@@ -98,6 +100,41 @@ fn read_gates<'a>(catalog: &'a Catalog, file: &Path, problems: &mut Vec<Error>) 
         }
     };
     (problems.len() == before || !gates.is_empty()).then_some(gates)
+}
+
+/// What is wrong with the files of vectors that other strategies than `phatgoose` need.
+fn problems_with_vectors(catalog: &Catalog, file: &Path, base: Option<&BaseCard>) -> Vec<Error> {
+    let expert = |record: &ExpertRecord| Expert {
+        full_name: format!("{}/{}", catalog.name, record.id),
+        ..bare_expert(record, BTreeMap::new())
+    };
+    let mut experts: Vec<Expert> = catalog.experts.iter().map(expert).collect();
+    // What attention reads is as wide as what the encoder puts out.
+    let reads_stream = |module: &&ModuleRecord| module.module.ends_with("Attention.q");
+    let d_model = base.map(|base| base.config.d_model).or_else(|| {
+        Some(catalog.experts.iter().flat_map(ExpertRecord::modules).find(reads_stream)?.a.shape[1])
+    });
+    let mut check = |strategy: &str, description: &FileReference| {
+        let (Some(path), Some(d_model)) = (host::beside(file, &description.url)?, d_model) else {
+            return Ok(());
+        };
+        let (strategy, bytes) = (Strategy::parse(strategy)?, host::read_described(&path, description)?);
+        vectors::attach(&mut experts, &catalog.name, &strategy, description, &bytes, d_model)
+    };
+    catalog.vectors.iter().filter_map(|(strategy, file)| check(strategy, file).err()).collect()
+}
+
+/// An expert without its factors' scales.
+fn bare_expert(record: &ExpertRecord, gates: BTreeMap<String, Vec<f32>>) -> Expert {
+    let pages = record.pages.iter().filter_map(|page| page.page(&record.adapter.url).ok());
+    Expert {
+        id: record.id.clone(),
+        full_name: record.id.clone(),
+        gates,
+        vectors: OtherVectors::default(),
+        scales: BTreeMap::new(),
+        pages: pages.collect(),
+    }
 }
 
 /// What the table says of an expert, and what is wrong with it that the catalogue alone does not show.
@@ -154,15 +191,7 @@ fn problems_with_base(
     gates: Option<&BTreeMap<String, Vec<f32>>>,
     base: &BaseCard,
 ) -> Vec<Error> {
-    let pages = record.pages.iter().filter_map(|page| page.page(&record.adapter.url).ok());
-    let expert = Expert {
-        id: record.id.clone(),
-        full_name: record.id.clone(),
-        gates: gates.cloned().unwrap_or_default(),
-        scales: BTreeMap::new(),
-        pages: pages.collect(),
-    };
-    expert.problems_with(&base.config)
+    bare_expert(record, gates.cloned().unwrap_or_default()).problems_with(&base.config)
 }
 
 /// What is wrong with an adapter file, and with the folder that it is in.

@@ -44,6 +44,7 @@ impl Draft {
             base,
             router: RouterDefaults::default(),
             gates: reference(peft::GATES.to_owned(), &[]),
+            vectors: BTreeMap::new(),
             experts: Vec::new(),
         };
         Ok(Draft { folder: folder.to_owned(), catalog, output, gates: BTreeMap::new() })
@@ -79,6 +80,7 @@ impl Draft {
         replace: bool,
     ) -> Result<()> {
         self.drop_gates(&record.id);
+        self.drop_vectors();
         for (module, gate) in gates {
             let bytes = gate.iter().flat_map(|value| value.to_le_bytes()).collect();
             self.gates.insert(key(&record.id, module), Gate { dtype: Dtype::F32, bytes });
@@ -110,11 +112,21 @@ impl Draft {
         };
         experts.remove(at);
         self.drop_gates(id);
+        self.drop_vectors();
         Ok(())
     }
 
     fn drop_gates(&mut self, id: &str) {
         self.gates.retain(|key, _| parse_key(key).is_none_or(|(owner, _)| owner != id));
+    }
+
+    /// Other strategies' vectors are of all experts together.
+    fn drop_vectors(&mut self) {
+        for strategy in std::mem::take(&mut self.catalog.vectors).into_keys() {
+            eprintln!(
+                "gander: the vectors for {strategy} are of other experts: gander catalog vectors makes new ones"
+            );
+        }
     }
 
     /// Writes the gates and the catalogue, if what is to be written reads back without a problem, and says what is there now.

@@ -3,8 +3,10 @@
 mod check;
 mod convert;
 mod draft;
+mod means;
 mod publish;
 mod table;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,8 @@ pub enum CatalogCommand {
     Add(Add),
     /// Take experts out of a catalogue. No adapter file is touched, theirs neither
     Remove(Remove),
+    /// Make what strategies other than phatgoose tell experts apart by, one file for each. No other file is touched
+    Vectors(vectors::Vectors),
     /// Name everything that is wrong with a catalogue and its files, and print a table of its experts
     Check(check::Check),
 }
@@ -128,6 +132,7 @@ pub fn run(command: &CatalogCommand) -> Result<()> {
         CatalogCommand::Build(arguments) => build(arguments),
         CatalogCommand::Add(arguments) => add(arguments),
         CatalogCommand::Remove(arguments) => remove(arguments),
+        CatalogCommand::Vectors(arguments) => vectors::run(arguments),
         CatalogCommand::Check(arguments) => check::check(arguments),
     }
 }

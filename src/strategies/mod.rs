@@ -1,0 +1,130 @@
+//! How experts are chosen: PHATGOOSE and its rivals over the same experts, each in a file of its own with formula and source.
+//!
+//! In all of them the outputs of experts are mixed, never their A and B apart; a layer considers the experts that have LoRA
+//! there, and, where the strategy has vectors, one of those; and biases are added to scores. What differs is said in a
+//! [`Strategy::definition`].
+
+pub mod arrow;
+pub mod average_activation;
+pub mod merged;
+pub mod none;
+pub mod phatgoose;
+pub mod random;
+pub mod retrieval;
+pub mod single;
+pub mod spectr;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::kernels::score::Rule;
+
+/// How experts are chosen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// By gate, for every token and layer.
+    #[default]
+    Phatgoose,
+    /// None: the base alone.
+    None,
+    /// Always this one.
+    Single(String),
+    /// All, equally.
+    Merged,
+    /// By lot, for every token and layer.
+    Random,
+    /// By the mean input of each layer over the expert's examples, for every token and layer.
+    AverageActivation,
+    /// By the direction that the expert changes most, for every token and layer.
+    Arrow,
+    /// By how much the expert would change, for every token and layer.
+    Spectr,
+    /// By the example of an expert that is most like the input, once for the whole input.
+    Retrieval,
+}
+
+/// What a strategy is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Definition {
+    /// What tells experts apart on a layer.
+    pub vectors: Vectors,
+    /// How that becomes a score.
+    pub rule: Rule,
+    /// How many experts serve a token on a layer.
+    pub count: Count,
+}
+
+/// What tells experts apart on a layer: a vector (d_in) for each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Vectors {
+    /// Their trained gates.
+    #[default]
+    Gates,
+    /// Mean inputs, see [`average_activation`].
+    Means,
+    /// Prototypes, see [`arrow`].
+    Prototypes,
+    /// Nothing: every expert that adapts the layer is considered there.
+    None,
+}
+
+/// How many experts serve a token on a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// The k that the request says.
+    K,
+    /// One.
+    One,
+    /// All that are considered there.
+    All,
+}
+
+/// Strategies by name; the one of a single expert has its id behind a colon.
+const NAMES: [(&str, Strategy); 8] = [
+    ("phatgoose", Strategy::Phatgoose),
+    ("none", Strategy::None),
+    ("merged", Strategy::Merged),
+    ("random", Strategy::Random),
+    ("average-activation", Strategy::AverageActivation),
+    ("arrow", Strategy::Arrow),
+    ("spectr", Strategy::Spectr),
+    ("retrieval", Strategy::Retrieval),
+];
+const SINGLE: &str = "single:";
+
+impl Strategy {
+    /// The strategy of that name.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`]
+    pub fn parse(name: &str) -> Result<Strategy> {
+        if let Some(id) = name.strip_prefix(SINGLE) {
+            return Ok(Strategy::Single(id.to_owned()));
+        }
+        NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, strategy)| strategy).ok_or_else(|| {
+            let expected = format!("{}, {SINGLE}<id>", NAMES.map(|(name, _)| name).join(", "));
+            Error::new(ErrorCode::InvalidOption, "strategy", format!("{name:?} is not a strategy"), expected)
+        })
+    }
+
+    /// Its name, as [`Strategy::parse`] reads it.
+    pub fn name(&self) -> String {
+        match self {
+            Strategy::Single(id) => format!("{SINGLE}{id}"),
+            _ => NAMES.iter().find(|(_, strategy)| strategy == self).map_or("", |(name, _)| name).to_owned(),
+        }
+    }
+
+    /// What it is made of.
+    pub fn definition(&self) -> Definition {
+        match self {
+            Strategy::Phatgoose => phatgoose::DEFINITION,
+            Strategy::None => none::DEFINITION,
+            Strategy::Single(_) => single::DEFINITION,
+            Strategy::Merged => merged::DEFINITION,
+            Strategy::Random => random::DEFINITION,
+            Strategy::AverageActivation => average_activation::DEFINITION,
+            Strategy::Arrow => arrow::DEFINITION,
+            Strategy::Spectr => spectr::DEFINITION,
+            Strategy::Retrieval => retrieval::DEFINITION,
+        }
+    }
+}
