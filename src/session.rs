@@ -19,13 +19,14 @@ mod trace;
 use pages::Wishes;
 pub use request::{OnMiss, Request};
 pub use score::{ScoreStep, Scored};
-pub use trace::RoutedToken;
+pub use trace::{RoutedToken, Routing, RoutingNames};
 
 pub use crate::strategies::Strategy;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::adapter_pool::AdapterPool;
@@ -89,11 +90,13 @@ struct Generation {
     /// The encoder without experts, where it is to find one and has not yet.
     retrieval: Option<Plan>,
     encoded: bool,
-    encoder_routing: Vec<RoutedToken>,
+    /// What the encoder's routing is told in, and the decoder's.
+    names: [Arc<RoutingNames>; 2],
+    encoder_routing: Routing,
     /// How many tokens the device has produced; it may be ahead of the answer.
     produced: usize,
     /// The tokens that it is ahead by, with their routing.
-    ahead: VecDeque<(u32, Vec<RoutedToken>)>,
+    ahead: VecDeque<(u32, Routing)>,
     /// How many steps the next run makes before the host looks: one at first, so that the first token comes at once.
     steps: usize,
     stream: StreamDecoder,
@@ -164,7 +167,7 @@ pub struct Token {
     /// The text that is certain now: the texts of all tokens add up to the answer's. Empty without a tokenizer.
     pub text: String,
     /// Where traced, the experts that served this token, layer by layer.
-    pub routing: Vec<RoutedToken>,
+    pub routing: Routing,
 }
 
 impl Session {
@@ -336,11 +339,12 @@ impl Session {
             biases,
             reading,
             writing,
+            names: [self.routing_names(&encoder.1), self.routing_names(&decoder.1)],
             encoder,
             decoder,
             retrieval,
             encoded: false,
-            encoder_routing: Vec::new(),
+            encoder_routing: Routing::default(),
             produced: 0,
             ahead: VecDeque::new(),
             steps: 1,
@@ -430,7 +434,7 @@ impl Session {
         let missing = self.harvest(Part::Encoder, routes, wishes, work, &read[0], control)?;
         if missing.is_empty() {
             generation.encoded = true;
-            generation.encoder_routing = self.routed_tokens(routes, &read[1], 0, 0);
+            generation.encoder_routing = Routing::read(&generation.names[0], routes, &read[1], 0, 0);
             if is_split {
                 self.devices.of(Part::Decoder).write(&writing.cross, &read[2]);
             }
@@ -441,7 +445,7 @@ impl Session {
     /// Runs decoder steps, puts the tokens they produce behind those `ahead`, and returns the pages that the last of
     /// them wanted and that are absent.
     async fn decode(&mut self, generation: &mut Generation) -> Result<Vec<u32>> {
-        let Generation { writing, decoder, biases, produced, wishes, work, .. } = generation;
+        let Generation { writing, decoder, names, biases, produced, wishes, work, .. } = generation;
         let routes = &decoder.1;
         let first = *produced;
         let token = match generation.output_ids.last() {
@@ -459,7 +463,7 @@ impl Session {
         let control: Control = bytemuck::cast_slice(control)[0];
         let committed = control.position as usize - first;
         for (step, token) in new[..committed].iter().enumerate() {
-            let routing = self.routed_tokens(routes, choices, step, first + step);
+            let routing = Routing::read(&names[1], routes, choices, step, first + step);
             generation.ahead.push_back((*token, routing));
         }
         *produced += committed;
@@ -596,8 +600,10 @@ impl Session {
 
     /// Where traced, the experts that served the input's tokens, once the first token is out: those of the encoder by
     /// layer, then those of the decoder's keys and values over the encoder's output.
-    pub fn encoder_routing(&self) -> &[RoutedToken] {
-        self.generation.as_ref().map_or(&[], |generation| &generation.encoder_routing)
+    pub fn encoder_routing(&self) -> Routing {
+        self.generation
+            .as_ref()
+            .map_or_else(Routing::default, |generation| generation.encoder_routing.clone())
     }
 
     /// The work of the answer in the making, the encoder's and that of one decoder step, and the devices that do it. For

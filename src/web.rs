@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use js_sys::{Float32Array, Function, Object, Reflect, Uint8Array, Uint32Array};
+use js_sys::{Float32Array, Function, JsString, Object, Reflect, Uint8Array, Uint32Array};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -16,7 +17,7 @@ use crate::device_choice::{self, ChosenDevices, DeviceChoice};
 use crate::error::{Error, ErrorCode};
 use crate::kernels::route::Thresholds;
 use crate::sampling::Sampling;
-use crate::session::{OnMiss, Request, RoutedToken, ScoreStep, Session, Step, Strategy};
+use crate::session::{OnMiss, Request, Routing, RoutingNames, ScoreStep, Session, Step, Strategy};
 
 /// A result whose error is an object with `code`, `place`, `problem`, `expected` and `message`.
 type Result<T> = std::result::Result<T, JsValue>;
@@ -33,6 +34,7 @@ pub struct Engine {
     session: Option<Session>,
     base_name: String,
     catalogs: Vec<CatalogVectors>,
+    names: CrossedNames,
 }
 
 /// Of a catalogue, its name and, by strategy, the files of vectors that are not there yet.
@@ -176,7 +178,8 @@ enum StepInfo<'a> {
 #[serde(rename_all = "camelCase")]
 struct RoutingInfo {
     /// One to a line: a single string crosses faster than many.
-    modules: String,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    modules: JsString,
     first_token: usize,
     tokens: usize,
     top_k: usize,
@@ -188,26 +191,26 @@ struct RoutingInfo {
     weights: Float32Array,
 }
 
-impl RoutingInfo {
-    /// Of the same tokens on every module, module by module; nothing of nothing.
-    fn of(routing: &[RoutedToken]) -> Option<Self> {
-        let first_token = routing.first()?.token;
-        let runs: Vec<&[RoutedToken]> = routing.chunk_by(|a, b| a.module == b.module).collect();
-        let modules: Vec<&str> = runs.iter().map(|run| &*run[0].module).collect();
-        let tokens = runs[0].len();
-        let top_k = routing.iter().map(|token| token.weights.len()).max().unwrap_or(0);
-        let mut choices = vec![u32::MAX; routing.len() * top_k];
-        let mut weights = vec![0.0_f32; routing.len() * top_k];
-        for (index, token) in routing.iter().enumerate() {
-            let chosen = index * top_k..index * top_k + token.weights.len();
-            choices[chosen.clone()].copy_from_slice(&token.expert_places);
-            weights[chosen].copy_from_slice(&token.weights);
+/// The modules' names as JavaScript has them, which are the same in every step of an answer.
+#[derive(Default)]
+struct CrossedNames(Option<(Arc<RoutingNames>, JsString)>);
+
+impl CrossedNames {
+    /// Nothing of nothing.
+    fn describe(&mut self, routing: &Routing) -> Option<RoutingInfo> {
+        let Routing { names, first_token, tokens, top_k, choices, weights } = routing;
+        if choices.is_empty() {
+            return None;
         }
+        let (_, modules) = match self.0.take().filter(|(known, _)| Arc::ptr_eq(known, names)) {
+            Some(crossed) => self.0.insert(crossed),
+            None => self.0.insert((names.clone(), names.modules.join("\n").into())),
+        };
         Some(RoutingInfo {
-            modules: modules.join("\n"),
-            first_token,
-            tokens,
-            top_k,
+            modules: modules.clone(),
+            first_token: *first_token,
+            tokens: *tokens,
+            top_k: *top_k,
             choices: choices[..].into(),
             weights: weights[..].into(),
         })
@@ -487,18 +490,19 @@ impl Engine {
 
 impl Engine {
     fn describe(&mut self, step: Step) -> Result<JsValue> {
-        let session = self.session_mut()?;
+        let Engine { session, names, .. } = self;
+        let session = session.as_mut().ok_or_else(no_base)?;
         let skipped = session.take_skipped();
         match step {
             Step::Token(token) => {
-                let routing = RoutingInfo::of(&token.routing);
+                let routing = names.describe(&token.routing);
                 let skipped = describe_pages(session, &skipped);
                 to_js(&StepInfo::Token { token_id: token.id, text: &token.text, routing, skipped })
             }
             Step::Missing(pages) => to_js(&StepInfo::Missing { pages: describe_pages(session, &pages) }),
             Step::Done(finish) => {
                 let work = session.work();
-                let encoder_routing = RoutingInfo::of(session.encoder_routing());
+                let encoder_routing = CrossedNames::default().describe(&session.encoder_routing());
                 to_js(&StepInfo::Done {
                     finish: finish.as_str(),
                     text: session.text(),

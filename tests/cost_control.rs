@@ -198,7 +198,7 @@ async fn answer_without(
             }
             Step::Token(token) => answer.routing.extend(token.routing),
             Step::Done(finish) => {
-                answer.routing.extend_from_slice(session.encoder_routing());
+                answer.routing.extend(session.encoder_routing());
                 answer.output_ids = session.output_ids().to_vec();
                 answer.finish = finish.as_str().to_owned();
                 answer.values.insert("logits".to_owned(), session.read_logits().await.unwrap());

@@ -46,7 +46,7 @@ fn answer(session: &mut Session, request: &Request, page_bytes: &dyn Fn(&Session
             }
             Step::Token(token) => {
                 if answer.ids.is_empty() {
-                    answer.routing.extend_from_slice(session.encoder_routing());
+                    answer.routing.extend(session.encoder_routing());
                 }
                 answer.ids.push(token.id);
                 answer.logits.push(seen.borrow().clone());

@@ -107,10 +107,12 @@ export const stages = [
   },
   {
     name: "page",
-    title: "the page in Chromium",
+    title: "the page in Chromium and Firefox",
     run: async () => {
       await ensureBrowser();
-      return runNodeTests("web/page");
+      await ensureFirefox();
+      const geckodriver = join(await ensureGeckodriver(), "geckodriver");
+      return runNodeTests("web/page", { GANDER_GECKODRIVER: geckodriver });
     },
   },
   {

@@ -82,7 +82,7 @@ pub fn run(arguments: &Generate) -> Result<()> {
             Step::Token(token) => {
                 if session.output_ids().len() == 1 {
                     first_logits = arguments.logits.then(|| session.logits()).transpose()?;
-                    routing.extend_from_slice(session.encoder_routing());
+                    routing.extend(session.encoder_routing());
                 }
                 routing.extend(token.routing);
                 if !arguments.json {

@@ -1,5 +1,7 @@
 //! Which experts served which token on which layer.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::Session;
@@ -16,45 +18,98 @@ pub struct RoutedToken {
     pub token: usize,
     /// Expert ids, best first.
     pub experts: Vec<String>,
-    /// The same as places in [`Session::experts`].
-    #[serde(skip)]
-    pub expert_places: Vec<u32>,
     /// Their weights, which sum to 1.
     pub weights: Vec<f32>,
 }
 
+/// The experts of some tokens on the layers of a recording, as numbers: to name every choice as it is made would take a
+/// tenth of a small model's step. Iterated over, it names them, layer by layer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Routing {
+    /// What the numbers stand for.
+    pub names: Arc<RoutingNames>,
+    /// The first of the tokens.
+    pub first_token: usize,
+    /// How many they are, on every layer.
+    pub tokens: usize,
+    /// The most experts of a token.
+    pub top_k: usize,
+    /// (layers, tokens, top_k): places in [`Session::experts`], best first; `u32::MAX` where fewer were chosen.
+    pub choices: Vec<u32>,
+    /// (layers, tokens, top_k): their weights, which sum to 1; 0 where there is no expert.
+    pub weights: Vec<f32>,
+}
+
+/// What the routing of a recording is told in.
+#[derive(Debug, PartialEq, Default)]
+pub struct RoutingNames {
+    /// The routed layers' Hugging Face names, in the order in which they compute.
+    pub modules: Vec<String>,
+    /// The ids of [`Session::experts`].
+    pub experts: Vec<String>,
+}
+
+impl IntoIterator for Routing {
+    type Item = RoutedToken;
+    type IntoIter = std::vec::IntoIter<RoutedToken>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let Routing { names, first_token, tokens, top_k, choices, weights } = self;
+        let named = |(index, (chosen, weights)): (usize, (&[u32], &[f32]))| {
+            let experts: Vec<String> = (chosen.iter())
+                .filter(|place| **place != ABSENT)
+                .map(|place| names.experts[*place as usize].clone())
+                .collect();
+            RoutedToken {
+                module: names.modules[index / tokens].clone(),
+                token: first_token + index % tokens,
+                weights: weights[..experts.len()].to_vec(),
+                experts,
+            }
+        };
+        let cells = choices.chunks_exact(top_k.max(1)).zip(weights.chunks_exact(top_k.max(1)));
+        cells.enumerate().map(named).collect::<Vec<_>>().into_iter()
+    }
+}
+
 impl Session {
+    /// What the routing of a recording is told in; nothing, if it does not trace.
+    pub(super) fn routing_names(&self, routes: &Routes) -> Arc<RoutingNames> {
+        if !routes.trace {
+            return Arc::default();
+        }
+        Arc::new(RoutingNames {
+            modules: routes.sites.iter().map(|site| site.module.clone()).collect(),
+            experts: self.experts.iter().map(|expert| expert.id.clone()).collect(),
+        })
+    }
+}
+
+impl Routing {
     /// The choices that a step left, from the words of all steps; nothing if it did not trace. The first row of every
     /// layer is the token `first_token`.
-    pub(super) fn routed_tokens(
-        &self,
+    pub(super) fn read(
+        names: &Arc<RoutingNames>,
         routes: &Routes,
-        choices: &[u32],
+        words: &[u32],
         step: usize,
         first_token: usize,
-    ) -> Vec<RoutedToken> {
-        let k = routes.choices.cols / 2;
-        let mut tokens = Vec::new();
+    ) -> Routing {
+        let top_k = routes.choices.cols / 2;
+        let tokens = routes.sites.first().map_or(0, |site| site.tokens);
+        let cells = routes.sites.len() * tokens * top_k;
+        let (mut choices, mut weights) = (Vec::with_capacity(cells), Vec::with_capacity(cells));
         for site in &routes.sites {
-            for token in 0..site.tokens {
-                let row = step * routes.rows_per_step + site.first_row + token;
-                let (chosen, weights) = choices[row * 2 * k..][..2 * k].split_at(k);
-                let (expert_places, weights): (Vec<u32>, Vec<f32>) = chosen
-                    .iter()
-                    .zip(weights)
-                    .filter(|(choice, _)| **choice != ABSENT)
-                    .map(|(choice, weight)| (site.experts[*choice as usize], f32::from_bits(*weight)))
-                    .unzip();
-                let id = |place: &u32| self.experts[*place as usize].id.clone();
-                tokens.push(RoutedToken {
-                    module: site.module.clone(),
-                    token: first_token + token,
-                    experts: expert_places.iter().map(id).collect(),
-                    expert_places,
-                    weights,
-                });
+            let first_row = step * routes.rows_per_step + site.first_row;
+            for row in words[first_row * 2 * top_k..][..tokens * 2 * top_k].chunks_exact(2 * top_k) {
+                let (chosen, of_them) = row.split_at(top_k);
+                choices.extend(chosen.iter().map(|choice| match *choice {
+                    ABSENT => ABSENT,
+                    choice => site.experts[choice as usize],
+                }));
+                weights.extend(of_them.iter().map(|weight| f32::from_bits(*weight)));
             }
         }
-        tokens
+        Routing { names: names.clone(), first_token, tokens, top_k, choices, weights }
     }
 }

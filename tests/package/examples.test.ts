@@ -8,13 +8,12 @@ import { build } from "esbuild";
 import type { Browser } from "playwright-core";
 import {
   addOcean,
+  answerInNode,
   answerOnPage,
   frameworkCommand,
   freshExample,
   installed,
   launchBrowser,
-  line,
-  ocean,
   run,
   type Site,
   serveByProgram,
@@ -26,13 +25,7 @@ let expected: string;
 
 before(async () => {
   browser = await launchBrowser();
-  const files = await serveFolder(ocean);
-  try {
-    const urls = [`${files.url}base.gguf`, `${files.url}catalog.json`];
-    expected = (await run(freshExample("node"), ["main.mjs", ...urls, line])).trimEnd();
-  } finally {
-    await files.close();
-  }
+  expected = await answerInNode();
 });
 after(() => browser?.close());
 

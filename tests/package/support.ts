@@ -6,7 +6,7 @@ import { cpSync, mkdirSync, mkdtempSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 
 /** Made by scripts/test/package_tests.mjs: `installed/` has the package, a folder above has the frameworks. */
 const folder = process.env.GANDER_PACKAGE_TEST ?? assert.fail("run this by npm test -- --only package");
@@ -46,6 +46,17 @@ export function addOcean(publicFolder: string): void {
 /** The JavaScript file of a framework's command. */
 export function frameworkCommand(file: string): string {
   return join(folder, "../node_modules", file);
+}
+
+/** What the Node example answers; to the line that stands in the forms of the others, unless told another. */
+export async function answerInNode(text = line): Promise<string> {
+  const files = await serveFolder(ocean);
+  try {
+    const urls = [`${files.url}base.gguf`, `${files.url}catalog.json`];
+    return (await run(freshExample("node"), ["main.mjs", ...urls, text])).trimEnd();
+  } finally {
+    await files.close();
+  }
 }
 
 /** Runs a Node program in `app` to its end; returns what it printed. */
@@ -101,7 +112,12 @@ export function launchBrowser(): Promise<Browser> {
 }
 
 /** Opens an example, sends the line that stands in its form and waits for the answer. */
-export async function answerOnPage(browser: Browser, url: string, expected: string): Promise<void> {
+export async function answerOnPage(
+  browser: Browser | BrowserContext,
+  url: string,
+  expected: string,
+  then: (page: Page) => Promise<void> = async () => {},
+): Promise<void> {
   const page = await browser.newPage();
   page.setDefaultTimeout(60_000);
   const problems: string[] = [];
@@ -118,6 +134,7 @@ export async function answerOnPage(browser: Browser, url: string, expected: stri
       expected,
     );
     assert.equal(await page.textContent("output"), expected);
+    await then(page);
   } catch (error) {
     assert.fail(`${url}: ${error}\non the console:\n${log.join("\n")}`);
   } finally {

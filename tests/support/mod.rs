@@ -219,7 +219,7 @@ async fn to_the_end(session: &mut Session, request: Request, pass: &Pass) -> gan
             }
             Step::Token(Token { routing: step, .. }) => {
                 if session.output_ids().len() == 1 {
-                    routing.extend_from_slice(session.encoder_routing());
+                    routing.extend(session.encoder_routing());
                 }
                 routing.extend(step);
                 for (name, floats) in std::mem::take(&mut *pass.borrow_mut()) {

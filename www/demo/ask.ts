@@ -72,13 +72,16 @@ export class AskView {
     const buttons = lines.filter(isFirstOfItsKinds).map(({ text, kinds }) => {
       const attributes = { type: "button", disabled: !this.#loaded, title: kinds.join(", ") };
       const button = element("button", attributes, text);
-      button.onclick = () => {
-        this.#line.value = text;
-        this.answer(text);
-      };
+      button.onclick = () => this.take(text);
       return button;
     });
     byId("examples").replaceChildren(...buttons);
+  }
+
+  /** Asks a line that comes from elsewhere. */
+  take(text: string): Promise<void> {
+    this.#line.value = text;
+    return this.answer(text);
   }
 
   async answer(text: string): Promise<void> {

@@ -8,7 +8,7 @@ export interface BatchJob {
   /** What is asked for a row. */
   textOf(row: number): string;
   /** @throws whatever ends the run, or what {@link isOfTheRow} says is a failure of this row alone */
-  answer(text: string, signal: AbortSignal): Promise<string>;
+  answer(text: string, signal: AbortSignal, row: number): Promise<string>;
   /** Whether a failure is one of this text, and not of the network, the device or the model. */
   isOfTheRow(error: unknown): boolean;
   onRow(row: number): void;
@@ -31,9 +31,17 @@ export class BatchRun {
   #givenBack: number[] = [];
   #next = 0;
 
-  constructor(job: BatchJob) {
+  /** @param before what an earlier run left */
+  constructor(job: BatchJob, before: readonly (readonly [row: number, result: RowResult])[] = []) {
     this.#job = job;
     this.results = new Array(job.rows);
+    for (const [row, result] of before) {
+      if (row >= job.rows || this.results[row]) continue;
+      this.results[row] = result;
+      this.done++;
+      if ("failure" in result) this.failed++;
+      else this.#answers.set(job.textOf(row), Promise.resolve(result.answer));
+    }
   }
 
   get total(): number {
@@ -66,8 +74,9 @@ export class BatchRun {
     while (!signal.aborted) {
       const row = this.#givenBack.shift() ?? this.#next++;
       if (row >= this.total) return;
+      if (this.results[row]) continue;
       try {
-        this.results[row] = { answer: await this.#answer(this.#job.textOf(row), signal) };
+        this.results[row] = { answer: await this.#answer(row, signal) };
       } catch (error) {
         if (!this.#job.isOfTheRow(error)) {
           this.#givenBack.push(row);
@@ -82,11 +91,12 @@ export class BatchRun {
     }
   }
 
-  async #answer(text: string, signal: AbortSignal): Promise<string> {
+  async #answer(row: number, signal: AbortSignal): Promise<string> {
+    const text = this.#job.textOf(row);
     if (text.trim() === "") return text;
     const known = this.#answers.get(text);
     if (known) return known;
-    const asked = this.#job.answer(text, signal);
+    const asked = this.#job.answer(text, signal, row);
     this.#answers.set(text, asked);
     asked.catch(() => this.#answers.delete(text));
     return asked;

@@ -1,21 +1,39 @@
-// The page's own database: judgements, the routing of each, and how often experts were chosen.
+// The page's own database: judgements, the routing of each, how often experts were chosen, and the latest column.
 
 const NAME = "gander-demo";
-const VERSION = 1;
+const VERSION = 2;
 
-export type StoreName = "judgements" | "routings" | "usage";
+/** Each with the version that brought it. Without options the key is given with the value. */
+const stores = {
+  judgements: { since: 1, options: { keyPath: "id", autoIncrement: true } },
+  routings: { since: 1, options: {} },
+  usage: { since: 1, options: {} },
+  column: { since: 2, options: {} },
+  "column-results": { since: 2, options: { autoIncrement: true } },
+  "column-routings": { since: 2, options: {} },
+};
+
+export type StoreName = keyof typeof stores;
 
 let opening: Promise<IDBDatabase> | undefined;
 
 function open(): Promise<IDBDatabase> {
   opening ??= new Promise<IDBDatabase>((resolve, reject) => {
     const request = indexedDB.open(NAME, VERSION);
-    request.onupgradeneeded = () => {
-      request.result.createObjectStore("judgements", { keyPath: "id", autoIncrement: true });
-      request.result.createObjectStore("routings");
-      request.result.createObjectStore("usage");
+    request.onupgradeneeded = ({ oldVersion }) => {
+      for (const [name, { since, options }] of Object.entries(stores)) {
+        if (since > oldVersion) request.result.createObjectStore(name, options);
+      }
     };
-    request.onsuccess = () => resolve(request.result);
+    request.onblocked = () => reject(new Error("another tab has an older version of this page open"));
+    request.onsuccess = () => {
+      // A newer version of this page, in another tab, must not wait for this one.
+      request.result.onversionchange = () => {
+        request.result.close();
+        opening = undefined;
+      };
+      resolve(request.result);
+    };
     request.onerror = () => reject(request.error);
   }).catch((error) => {
     opening = undefined;

@@ -28,8 +28,14 @@ const usage = new Usage();
 const choice = new ExpertChoice();
 const cost = new CostView();
 const dashboard = new Dashboard();
-const batch = new BatchView(choice);
-const ask = new AskView({
+const batch = new BatchView({
+  choice,
+  onAsk: (line) => {
+    goTo("ask");
+    ask.take(line);
+  },
+});
+const ask: AskView = new AskView({
   choice,
   cost,
   usage,
@@ -94,4 +100,5 @@ startViews((view) => {
 await startOffline();
 // Examples are a convenience: without them the page still works.
 showExamples().catch(console.warn);
+batch.restore().catch(console.warn);
 await use(defaultBase, defaultCatalogue);

@@ -31,13 +31,13 @@ export function targetOf({ helpful, correction, answer }: Judgement): string | u
   return helpful ? answer : undefined;
 }
 
-/** One line of the export. Tools that evaluate and train read `input` and `target`; a line without `target` has no right answer. */
+/** One line of the export. `gander eval` and `gander-train` read `input` and `targets`; a line without `targets` has no right answer. */
 export function exportLine(judgement: Judgement, routing: RoutedChoice[]): string {
   const { time, input, answer, helpful, note, shares, excluded, catalogue, base, device, stats } = judgement;
   const target = targetOf(judgement);
   const line = {
     input,
-    ...(target === undefined ? {} : { target }),
+    ...(target === undefined ? {} : { targets: [target] }),
     answer,
     helpful,
     note,

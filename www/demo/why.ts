@@ -1,13 +1,11 @@
 // Why an answer is what it is: who wrote which part, the whole routing as a map, and what would be without some experts.
 
 import "gander/routing-element";
-import { type Answer, type ExplainedPart, type GenerateOptions, type Piece, RoutingTrace } from "gander";
+import { type Answer, type GenerateOptions, type Piece, RoutingTrace } from "gander";
 import { element } from "./elements.ts";
+import { Explanation } from "./explanation.ts";
 import type { Loaded } from "./loading.ts";
-import { badgeElement, type Palette, paint } from "./palette.ts";
 import { saveFile } from "./save_file.ts";
-import { inSentences } from "./sentences.ts";
-import { percent } from "./shares.ts";
 import { WhatIf } from "./what_if.ts";
 
 /** Between two drawings of a map that still grows. */
@@ -25,15 +23,14 @@ export interface Why {
 export function mountWhy(container: HTMLElement, { model, palette }: Loaded): Why {
   const map = element("gander-routing");
   map.experts = model.experts;
-  const parts = element("ol", { class: "parts", "aria-label": "Who wrote which part" });
-  const sentences = element("p", { class: "sentences" });
+  const explanation = new Explanation(palette);
   const saveJson = element("button", { type: "button", class: "small" }, "Save as JSON");
   const saveCsv = element("button", { type: "button", class: "small" }, "Save as CSV");
   const files = element("div", { class: "actions" }, saveJson, saveCsv);
   const whatIf = new WhatIf(model, palette);
   container.replaceChildren(
     element("h2", { id: "why-title" }, "Why"),
-    element("div", { class: "card" }, sentences, parts),
+    element("div", { class: "card" }, ...explanation.elements),
     element("h3", {}, "Every token, every layer"),
     element(
       "p",
@@ -49,9 +46,7 @@ export function mountWhy(container: HTMLElement, { model, palette }: Loaded): Wh
   const tokens: { id: number; text: string }[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
   const show = (trace: RoutingTrace): void => {
-    const explained = trace.explain({ nameOf: palette.nameOf });
-    sentences.textContent = inSentences(explained);
-    parts.replaceChildren(...explained.map((part) => partElement(part, palette)));
+    explanation.show(trace);
     map.trace = trace;
     container.hidden = false;
   };
@@ -88,25 +83,4 @@ export function mountWhy(container: HTMLElement, { model, palette }: Loaded): Wh
       whatIf.offer(line, answer, options);
     },
   };
-}
-
-/** A part of the answer over a bar of its writer's colour. */
-function partElement({ text, expert, share, others }: ExplainedPart, palette: Palette): HTMLElement {
-  const bar = element("span", { class: "part-bar" });
-  const writer = element("span", { class: "writer" });
-  if (expert === null) {
-    writer.append("base alone");
-  } else {
-    const badge = palette.badge(expert);
-    paint(bar, badge);
-    writer.append(
-      badgeElement(badge),
-      ` `,
-      element("span", { class: "writer-name" }, `${badge.name} `),
-      percent(share),
-    );
-  }
-  const rest = others.map((other) => `${palette.nameOf(other.expert)} ${percent(other.share)}`).join(", ");
-  const title = rest === "" ? "nobody else" : `beside it: ${rest}`;
-  return element("li", { title }, element("span", { class: "written" }, text.trim()), bar, writer);
 }

@@ -198,9 +198,9 @@ export class EngineHost implements Host {
           case "token": {
             meter.token();
             written?.add(step);
-            const { kind: _, skipped, ...piece } = step;
+            const { text, tokenId, routing, skipped } = step;
             if (skipped) pages.bringBehind(skipped);
-            runAhead.add(events.onPiece(piece));
+            runAhead.add(events.onPiece(routing ? { text, tokenId, routing } : { text, tokenId }));
             await runAhead.room();
             break;
           }

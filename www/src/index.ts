@@ -21,6 +21,7 @@ import type {
   LoadOptions,
   OnProgress,
   Piece,
+  RoutedChoice,
   ScoreOptions,
   Scores,
 } from "./types.ts";
@@ -143,9 +144,19 @@ function runRequest(input: Input, options: GenerateOptions): GenerateRequest {
   return request;
 }
 
-/** Numbers crossed from the worker; what people ask is made of them here. */
-function named({ routing, ...piece }: PlainPiece, expertIds: readonly string[]): Piece {
-  return routing ? { ...piece, routing: unpackRouting(routing, expertIds) } : piece;
+/** Numbers crossed from the worker; what people ask is made of them here, once somebody asks: most only want the whole. */
+function named(piece: PlainPiece, expertIds: readonly string[]): Piece {
+  const { text, tokenId, routing } = piece;
+  if (!routing) return { text, tokenId };
+  let choices: RoutedChoice[] | undefined;
+  return {
+    text,
+    tokenId,
+    get routing() {
+      choices ??= unpackRouting(routing, expertIds);
+      return choices;
+    },
+  };
 }
 
 function traced({ routing, ...answer }: PlainAnswer): Answer {

@@ -47,17 +47,23 @@ export function packTrace(
   inputTokens: readonly TracedToken[],
   outputTokens: readonly TracedToken[],
 ): TraceData {
-  const places = new Numbering<number>();
-  const input = packTable(parts, readsInput, inputTokens, places);
-  const output = packTable(parts, (module) => !readsInput(module), outputTokens, places);
-  return { experts: places.list.map((place) => ids[place] ?? ""), input, output };
+  const experts: string[] = [];
+  /** By place, an expert's number in the trace. */
+  const numbers = new Int32Array(ids.length).fill(-1);
+  const numberOf = (place: number): number => {
+    if (numbers[place] === -1) numbers[place] = experts.push(ids[place] ?? "") - 1;
+    return numbers[place] ?? noExpert;
+  };
+  const input = packTable(parts, readsInput, inputTokens, numberOf);
+  const output = packTable(parts, (module) => !readsInput(module), outputTokens, numberOf);
+  return { experts, input, output };
 }
 
 function packTable(
   parts: readonly PackedRouting[],
   isWanted: (module: string) => boolean,
   tokens: readonly TracedToken[],
-  places: Numbering<number>,
+  numberOf: (place: number) => number,
 ): TableData {
   const modules = new Numbering<string>();
   /** Where the modules of a part go, by their names: nearly all parts have the same. */
@@ -74,17 +80,22 @@ function packTable(
   const choices = new Uint16Array(tokens.length * moduleCount * topK).fill(noExpert);
   const weights = new Float32Array(choices.length);
   for (const part of parts) {
-    for (const [row, column] of (known.get(part.modules) ?? []).entries()) {
+    const columns = known.get(part.modules) ?? [];
+    const tokenCount = Math.min(part.tokens, tokens.length - part.firstToken);
+    for (let row = 0; row < columns.length; row++) {
+      const column = columns[row] ?? null;
       if (column === null) continue;
-      for (let token = 0; token < part.tokens && part.firstToken + token < tokens.length; token++) {
-        const from = (row * part.tokens + token) * part.topK;
-        const to = ((part.firstToken + token) * moduleCount + column) * topK;
+      let from = row * part.tokens * part.topK;
+      let to = (part.firstToken * moduleCount + column) * topK;
+      for (let token = 0; token < tokenCount; token++) {
         for (let slot = 0; slot < part.topK; slot++) {
           const place = part.choices[from + slot] ?? noPlace;
           if (place === noPlace) break;
-          choices[to + slot] = places.numberOf(place);
+          choices[to + slot] = numberOf(place);
           weights[to + slot] = part.weights[from + slot] ?? 0;
         }
+        from += part.topK;
+        to += moduleCount * topK;
       }
     }
   }

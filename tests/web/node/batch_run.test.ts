@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
-import { type BatchJob, BatchRun, Pace } from "../../../www/demo/batch_run.ts";
+import { type BatchJob, BatchRun, Pace, type RowResult } from "../../../www/demo/batch_run.ts";
 
 class RowFailure extends Error {}
 
@@ -33,15 +33,20 @@ async function answer(text: string, signal: AbortSignal): Promise<string> {
   }
 }
 
-function runOf(texts: readonly string[], job: Partial<BatchJob> = {}): BatchRun {
-  return new BatchRun({
+function runOf(
+  texts: readonly string[],
+  job: Partial<BatchJob> = {},
+  before: [row: number, result: RowResult][] = [],
+): BatchRun {
+  const whole: BatchJob = {
     rows: texts.length,
     textOf: (row) => texts[row] ?? "",
     answer,
     isOfTheRow: (error) => error instanceof RowFailure,
     onRow: () => {},
     ...job,
-  });
+  };
+  return new BatchRun(whole, before);
 }
 
 const never = () => new AbortController().signal;
@@ -49,6 +54,21 @@ const answersOf = (run: BatchRun) =>
   run.results.map((result) => (result && "answer" in result ? result.answer : result));
 
 describe("a batch", () => {
+  test("goes on where an earlier run ended, and asks nothing again that is known", async () => {
+    const texts = ["a", "odd", "b", "a", "c"];
+    const before: [number, RowResult][] = [
+      [0, { answer: "A" }],
+      [1, { failure: "it is odd" }],
+      [9, { answer: "of a longer table" }],
+    ];
+    const run = runOf(texts, {}, before);
+    assert.deepEqual([run.done, run.failed], [2, 1]);
+    await run.run(never());
+    assert.deepEqual(answersOf(run), ["A", { failure: "it is odd" }, "B", "A", "C"]);
+    assert.deepEqual(asked, ["b", "c"]);
+    assert.ok(run.isDone);
+  });
+
   test("answers every row, two at a time, and each text once", async () => {
     const run = runOf(["a", "b", "a", "", "  ", "b", "c"]);
     await run.run(never());

@@ -145,7 +145,7 @@ describe("an exported line", () => {
   test("has the answer as its target where it was helpful", () => {
     const line = exported({ note: "two\nlines" });
     assert.equal(line.input, "3rd of May 2021");
-    assert.equal(line.target, "2021-05-03");
+    assert.deepEqual(line.targets, ["2021-05-03"]);
     assert.equal(line.answer, "2021-05-03");
     assert.equal(line.helpful, true);
     assert.equal(line.note, "two\nlines");
@@ -153,11 +153,11 @@ describe("an exported line", () => {
   });
 
   test("has the correction as its target where there is one", () => {
-    assert.equal(exported({ helpful: false, correction: "2021-05-04" }).target, "2021-05-04");
-    assert.equal(exported({ helpful: true, correction: "2021-05-04" }).target, "2021-05-04");
+    assert.deepEqual(exported({ helpful: false, correction: "2021-05-04" }).targets, ["2021-05-04"]);
+    assert.deepEqual(exported({ helpful: true, correction: "2021-05-04" }).targets, ["2021-05-04"]);
   });
 
   test("has no target where nobody said what is right", () => {
-    assert.ok(!("target" in exported({ helpful: false })));
+    assert.ok(!("targets" in exported({ helpful: false })));
   });
 });

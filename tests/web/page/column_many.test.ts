@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { demoOcean } from "../demo_ocean.ts";
-import { columnState, DemoTests, download } from "../demo_site.ts";
+import { columnState, DemoTests, download, ready } from "../demo_site.ts";
 import { longestTaskMilliseconds } from "../main_thread.ts";
 
 const demo = new DemoTests(demoOcean());
@@ -19,7 +19,7 @@ const fileOf = (textOf: (row: number) => string) =>
 const rowsDone = () =>
   demo.page.locator("#batch progress").evaluate((bar) => (bar as HTMLProgressElement).value);
 
-test("a column of 10,000 rows never holds the page up, takes no memory to speak of, stops and goes on", async () => {
+test("a column of 10,000 rows never holds the page up, takes no memory to speak of, stops, and goes on after a reload", async () => {
   await demo.open("#column");
   const { page } = demo;
   const session = await page.context().newCDPSession(page);
@@ -50,6 +50,21 @@ test("a column of 10,000 rows never holds the page up, takes no memory to speak 
   assert.ok(stoppedAt > 1000 && stoppedAt < ROWS, `stopped at ${stoppedAt}`);
   await page.waitForTimeout(300);
   assert.equal(await rowsDone(), stoppedAt, "it went on after it was stopped");
+
+  const whileBroughtBack = await longestTaskMilliseconds(page, async () => {
+    await page.reload();
+    await ready(page);
+    await columnState(page, "Stopped");
+  });
+  assert.ok(whileBroughtBack <= LONGEST_MILLISECONDS, `the page stood still for ${whileBroughtBack} ms`);
+  assert.equal(await rowsDone(), stoppedAt, "not every row that was done was kept");
+  assert.equal(await page.inputValue("#batch-column"), "2");
+  await page.getByRole("button", { name: "Why row 51 is so" }).waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Why row 1 is so" }).click();
+  await page.waitForSelector("#batch gander-routing");
+  assert.equal(await page.textContent(".batch-why .original"), "0");
+  await page.getByRole("button", { name: "Close" }).click();
+
   const before = await usedBytes();
   await page.click("#batch button.primary");
   await columnState(page, "Done", 240_000);

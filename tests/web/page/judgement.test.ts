@@ -35,10 +35,10 @@ test("a judgement is kept with the routing of its answer, counted, exported and 
 
   const lines = await exported("Download all");
   assert.deepEqual(
-    lines.map(({ input, target, answer, helpful, note }) => [input, target, answer, helpful, note]),
+    lines.map(({ input, targets, answer, helpful, note }) => [input, targets, answer, helpful, note]),
     [
-      ["ab", "AB", "AB", true, ""],
-      ["cd", "Cd", "CD", false, "a name"],
+      ["ab", ["AB"], "AB", true, ""],
+      ["cd", ["Cd"], "CD", false, "a name"],
       ["12", undefined, "12", false, ""],
     ],
   );

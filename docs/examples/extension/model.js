@@ -1,0 +1,2 @@
+/** Where base and catalogue are. The server has to send `access-control-allow-origin`. */
+export const MODEL = "https://cdn.example/ocean/";
