@@ -26,6 +26,8 @@ pub(crate) mod x86;
 pub(crate) use activations::Form;
 pub use activations::{Activations, Block};
 
+use std::ops::Range;
+
 use half::f16;
 
 use crate::processor::Processor;
@@ -86,14 +88,23 @@ pub struct Panels<'a> {
 
 /// Packs the rows of matrices that are all Q8_0 or all Q4_0 and equally wide, one after another.
 pub fn pack(matrices: &[&Matrix], bits: Bits) -> Vec<u8> {
-    let blocks = matrices[0].cols / BLOCK;
-    let panel_bytes = bits.panel_bytes(matrices[0].cols);
     let rows: usize = matrices.iter().map(|matrix| matrix.rows).sum();
-    let mut packed = vec![0; rows.div_ceil(ROWS) * panel_bytes];
-    for (index, (matrix, row)) in
-        matrices.iter().flat_map(|matrix| (0..matrix.rows).map(move |row| (matrix, row))).enumerate()
-    {
-        let panel = &mut packed[index / ROWS * panel_bytes..][..panel_bytes];
+    let mut packed = vec![0; rows.div_ceil(ROWS) * bits.panel_bytes(matrices[0].cols)];
+    let mut first = 0;
+    for matrix in matrices {
+        pack_rows(&mut packed, bits, first, matrix, 0..matrix.rows);
+        first += matrix.rows;
+    }
+    packed
+}
+
+/// Packs some rows of a matrix of Q8_0 or Q4_0 into the places of the rows from `first` on. `panels` are whole panels of that
+/// width.
+pub fn pack_rows(panels: &mut [u8], bits: Bits, first: usize, matrix: &Matrix, rows: Range<usize>) {
+    let blocks = matrix.cols / BLOCK;
+    let panel_bytes = bits.panel_bytes(matrix.cols);
+    for (row, index) in rows.zip(first..) {
+        let panel = &mut panels[index / ROWS * panel_bytes..][..panel_bytes];
         for (block, packed) in panel.chunks_exact_mut(bits.block_bytes()).enumerate() {
             let at = row * blocks + block;
             let (packed_scales, quads) = packed.split_at_mut(SCALE_BYTES);
@@ -112,13 +123,12 @@ pub fn pack(matrices: &[&Matrix], bits: Bits) -> Vec<u8> {
                     }
                     scales[at]
                 }
-                values => panic!("{} among panels of {bits:?} bits", values.format()),
+                values => panic!("{} among panels of {bits:?} bits", values.format().name()),
             };
             let scale = f16::from_bits(scale).to_f32();
             packed_scales[index % ROWS * 4..][..4].copy_from_slice(&scale.to_ne_bytes());
         }
     }
-    packed
 }
 
 impl Panels<'_> {

@@ -41,18 +41,58 @@ pub enum Values {
     },
 }
 
+/// Which of [`Values`] a matrix has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the variant of Values that it is named after")]
+pub enum Format {
+    F32,
+    F16,
+    Bf16,
+    Q8_0,
+    Q4_0,
+}
+
 /// Weights that share one scale in Q8_0 and Q4_0.
 pub const BLOCK: usize = 32;
 
 impl Matrix {
+    /// A matrix whose rows are still to come. For the quantised formats, `cols` is a multiple of 32.
+    pub fn zeroed(rows: usize, cols: usize, format: Format) -> Matrix {
+        let len = rows * cols;
+        let values = match format {
+            Format::F32 => Values::F32(vec![0.0; len]),
+            Format::F16 => Values::F16(vec![0; len]),
+            Format::Bf16 => Values::Bf16(vec![0; len]),
+            Format::Q8_0 => Values::Q8_0 { quants: vec![0; len], scales: vec![0; len / BLOCK] },
+            Format::Q4_0 => Values::Q4_0 { nibbles: vec![0; len / 2], scales: vec![0; len / BLOCK] },
+        };
+        Matrix { rows, cols, values }
+    }
+
+    /// Replaces the rows from `first` on by those of a matrix of the same width and format.
+    pub fn write_rows(&mut self, first: usize, rows: &Matrix) {
+        assert_eq!(rows.cols, self.cols, "write_rows: columns");
+        let (at, block) = (first * self.cols, first * self.cols / BLOCK);
+        match (&mut self.values, &rows.values) {
+            (Values::F32(to), Values::F32(from)) => to[at..][..from.len()].copy_from_slice(from),
+            (Values::F16(to), Values::F16(from)) | (Values::Bf16(to), Values::Bf16(from)) => {
+                to[at..][..from.len()].copy_from_slice(from);
+            }
+            (Values::Q8_0 { quants: to, scales }, Values::Q8_0 { quants: from, scales: new }) => {
+                to[at..][..from.len()].copy_from_slice(from);
+                scales[block..][..new.len()].copy_from_slice(new);
+            }
+            (Values::Q4_0 { nibbles: to, scales }, Values::Q4_0 { nibbles: from, scales: new }) => {
+                to[at / 2..][..from.len()].copy_from_slice(from);
+                scales[block..][..new.len()].copy_from_slice(new);
+            }
+            (to, from) => panic!("rows of {} for a matrix of {}", from.format().name(), to.format().name()),
+        }
+    }
+
     /// Bytes that the values take in memory, and in a file.
     pub fn byte_len(&self) -> usize {
-        match &self.values {
-            Values::F32(values) => 4 * values.len(),
-            Values::F16(bits) | Values::Bf16(bits) => 2 * bits.len(),
-            Values::Q8_0 { quants, scales } => quants.len() + 2 * scales.len(),
-            Values::Q4_0 { nibbles, scales } => nibbles.len() + 2 * scales.len(),
-        }
+        self.values.format().bytes(self.rows * self.cols)
     }
 
     /// Every weight as f32, row after row: exact for floats, `scale · quant` for blocks.
@@ -98,15 +138,38 @@ impl Matrix {
     }
 }
 
-impl Values {
+impl Format {
     /// The format's name, as GGUF spells it.
-    pub fn format(&self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
-            Values::F32(_) => "F32",
-            Values::F16(_) => "F16",
-            Values::Bf16(_) => "BF16",
-            Values::Q8_0 { .. } => "Q8_0",
-            Values::Q4_0 { .. } => "Q4_0",
+            Format::F32 => "F32",
+            Format::F16 => "F16",
+            Format::Bf16 => "BF16",
+            Format::Q8_0 => "Q8_0",
+            Format::Q4_0 => "Q4_0",
+        }
+    }
+
+    /// Bytes of so many weights, whole blocks of them.
+    pub fn bytes(self, weights: usize) -> usize {
+        match self {
+            Format::F32 => 4 * weights,
+            Format::F16 | Format::Bf16 => 2 * weights,
+            Format::Q8_0 => weights + weights / BLOCK * 2,
+            Format::Q4_0 => weights / 2 + weights / BLOCK * 2,
+        }
+    }
+}
+
+impl Values {
+    /// Which format this is.
+    pub fn format(&self) -> Format {
+        match self {
+            Values::F32(_) => Format::F32,
+            Values::F16(_) => Format::F16,
+            Values::Bf16(_) => Format::Bf16,
+            Values::Q8_0 { .. } => Format::Q8_0,
+            Values::Q4_0 { .. } => Format::Q4_0,
         }
     }
 

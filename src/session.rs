@@ -10,12 +10,14 @@
 //! that a session with every page resident gives, bit for bit.
 
 mod attach;
+mod loading;
 mod pages;
 mod request;
 mod retrieve;
 mod score;
 mod trace;
 
+pub use loading::Loading;
 use pages::Wishes;
 pub use request::{OnMiss, Request};
 pub use score::{ScoreStep, Scored};
@@ -188,8 +190,19 @@ impl Session {
             true => (T5::upload(&mut devices, Cow::Borrowed(&checkpoint))?, Some(checkpoint)),
             false => (T5::upload(&mut devices, Cow::Owned(checkpoint))?, None),
         };
+        Ok(Session::of(devices, model, kept, tokenizer, fingerprint))
+    }
+
+    /// A session over a model that is on its devices.
+    fn of(
+        mut devices: Devices,
+        model: T5,
+        kept: Option<Checkpoint>,
+        tokenizer: Result<Tokenizer>,
+        fingerprint: String,
+    ) -> Session {
         let pools = devices.iter_mut().map(|device| AdapterPool::new(device, &[], 0)).collect();
-        Ok(Session {
+        Session {
             devices,
             model,
             kept,
@@ -203,7 +216,7 @@ impl Session {
             default_top_k: RouterDefaults::default().top_k,
             generation: None,
             observer: None,
-        })
+        }
     }
 
     /// Waits until the devices have done all that was asked of them.

@@ -1,22 +1,24 @@
 //! T5, once: v1.0, v1.1 and mT5, with or without experts, as code that appends to a recording.
 
+mod assembly;
+
+pub use assembly::Assembly;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use crate::config::{Config, FeedForward};
-use crate::device::{Device, Devices};
-use crate::error::{Error, ErrorCode, Result};
+use crate::device::Devices;
+use crate::error::Result;
 use crate::formats::Checkpoint;
 use crate::kernels::attention::{self, Columns};
 use crate::kernels::input::Input;
 use crate::kernels::linear::{self, Output};
 use crate::kernels::weight::Weight;
 use crate::kernels::{attention_step, embed, next_token, rms_norm};
-use crate::quant::Matrix;
 use crate::recording::Recording;
 use crate::router::{RoutedLinears, Routes};
 use crate::sampling::Sampling;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 use crate::workspace::{Activations, DecoderWorkspace, EncoderWorkspace};
 
 /// A T5 in the memory of one device, or of two.
@@ -84,22 +86,26 @@ struct FeedForwardLayer {
 impl T5 {
     /// Copies a checkpoint's weights to the devices. An owned checkpoint is used up weight by weight, so that none is in
     /// memory twice for long.
+    ///
+    /// # Errors
+    /// Those of [`Assembly::finish`].
     pub fn upload(devices: &mut Devices, checkpoint: Cow<Checkpoint>) -> Result<T5> {
-        let config = checkpoint.config.clone();
-        let Some(on_decoder) = &mut devices.decoder else {
-            let mut loader = Loader::new(&mut devices.encoder, &config, checkpoint);
-            let embedding = loader.embedding()?;
-            let encoder = loader.encoder(embedding)?;
-            let decoder = loader.decoder(embedding)?;
-            return Ok(T5 { config, encoder, decoder });
-        };
-        let mut loader = Loader::new(on_decoder, &config, Cow::Borrowed(checkpoint.as_ref()));
-        let embedding = loader.embedding()?;
-        let decoder = loader.decoder(embedding)?;
-        let mut loader = Loader::new(&mut devices.encoder, &config, checkpoint);
-        let embedding = loader.embedding()?;
-        let encoder = loader.encoder(embedding)?;
-        Ok(T5 { config, encoder, decoder })
+        let mut assembly = Assembly::new(&checkpoint.config, devices.decoder.is_some());
+        let formats = checkpoint.tensors.iter();
+        assembly.expect(devices, formats.map(|(name, matrix)| (name.as_str(), matrix.values.format())));
+        match checkpoint {
+            Cow::Owned(checkpoint) => {
+                for (name, matrix) in checkpoint.tensors {
+                    assembly.write_rows(devices, &name, 0, &matrix);
+                }
+            }
+            Cow::Borrowed(checkpoint) => {
+                for (name, matrix) in &checkpoint.tensors {
+                    assembly.write_rows(devices, name, 0, matrix);
+                }
+            }
+        }
+        assembly.finish(devices)
     }
 }
 
@@ -223,121 +229,6 @@ impl FeedForwardLayer {
             FeedForward::GatedGelu => Input::GatedGelu(hidden),
         };
         self.wo.record(recording, activated, Output::Add, x, routes);
-    }
-}
-
-/// Takes weights out of a checkpoint, one by one, so that none is in memory twice for long.
-struct Loader<'a> {
-    device: &'a mut Device,
-    tensors: BTreeMap<String, Cow<'a, Matrix>>,
-    config: &'a Config,
-}
-
-impl<'a> Loader<'a> {
-    fn new(device: &'a mut Device, config: &'a Config, checkpoint: Cow<'a, Checkpoint>) -> Self {
-        let tensors = match checkpoint {
-            Cow::Owned(checkpoint) => {
-                checkpoint.tensors.into_iter().map(|(name, matrix)| (name, Cow::Owned(matrix))).collect()
-            }
-            Cow::Borrowed(checkpoint) => checkpoint
-                .tensors
-                .iter()
-                .map(|(name, matrix)| (name.clone(), Cow::Borrowed(matrix)))
-                .collect(),
-        };
-        Loader { device, tensors, config }
-    }
-
-    fn take(&mut self, name: &str) -> Result<Cow<'a, Matrix>> {
-        self.tensors.remove(name).ok_or_else(|| {
-            Error::new(
-                ErrorCode::MissingTensor,
-                name,
-                "not in the checkpoint",
-                "every weight of its configuration",
-            )
-        })
-    }
-
-    /// A norm's weight (1, d_model), as floats whatever the checkpoint's format.
-    fn norm(&mut self, name: String) -> Result<Tensor> {
-        let matrix = self.take(&name)?;
-        Ok(self.device.upload(matrix.rows, matrix.cols, DType::F32, &matrix.to_f32()))
-    }
-
-    /// Layers that share an input.
-    fn linears(&mut self, modules: Vec<String>) -> Result<RoutedLinears> {
-        let matrices: Vec<Cow<Matrix>> =
-            modules.iter().map(|module| self.take(&format!("{module}.weight"))).collect::<Result<_>>()?;
-        let matrices: Vec<&Matrix> = matrices.iter().map(Cow::as_ref).collect();
-        Ok(RoutedLinears { weight: Weight::upload_joined(self.device, &matrices), modules, router: None })
-    }
-
-    /// The layers `names` of a block's part.
-    fn linears_of(&mut self, part: &str, names: &[&str]) -> Result<RoutedLinears> {
-        self.linears(names.iter().map(|name| format!("{part}.{name}")).collect())
-    }
-
-    fn block(&mut self, block: &str, is_decoder: bool) -> Result<Block> {
-        let part = format!("{block}.layer.0.SelfAttention");
-        let self_attention = SelfAttention {
-            norm: self.norm(format!("{block}.layer.0.layer_norm.weight"))?,
-            qkv: self.linears_of(&part, &["q", "k", "v"])?,
-            o: self.linears_of(&part, &["o"])?,
-        };
-        let part = format!("{block}.layer.1.EncDecAttention");
-        let cross_attention = match is_decoder {
-            true => Some(CrossAttention {
-                norm: self.norm(format!("{block}.layer.1.layer_norm.weight"))?,
-                q: self.linears_of(&part, &["q"])?,
-                o: self.linears_of(&part, &["o"])?,
-            }),
-            false => None,
-        };
-        let layer = format!("{block}.layer.{}", 1 + is_decoder as usize);
-        let part = format!("{layer}.DenseReluDense");
-        let feed_forward = FeedForwardLayer {
-            norm: self.norm(format!("{layer}.layer_norm.weight"))?,
-            wi: self.linears_of(&part, self.config.feed_forward.inputs())?,
-            wo: self.linears_of(&part, &["wo"])?,
-        };
-        Ok(Block { self_attention, cross_attention, feed_forward })
-    }
-
-    fn embedding(&mut self) -> Result<Weight> {
-        let shared = self.take("shared.weight")?;
-        Ok(Weight::upload(self.device, &shared))
-    }
-
-    fn encoder(&mut self, embedding: Weight) -> Result<Encoder> {
-        let stack = self.stack("encoder", self.config.num_layers)?;
-        let modules = (0..self.config.num_decoder_layers).flat_map(|block| {
-            ["k", "v"].map(|name| format!("decoder.block.{block}.layer.1.EncDecAttention.{name}"))
-        });
-        let cross_kv = self.linears(modules.collect())?;
-        Ok(Encoder { embedding, stack, cross_kv })
-    }
-
-    fn decoder(&mut self, embedding: Weight) -> Result<Decoder> {
-        let head = match self.tensors.remove("lm_head.weight") {
-            Some(head) => Weight::upload(self.device, &head),
-            None => embedding,
-        };
-        let stack = self.stack("decoder", self.config.num_decoder_layers)?;
-        Ok(Decoder { embedding, stack, head })
-    }
-
-    fn stack(&mut self, name: &str, block_count: usize) -> Result<Stack> {
-        let table = format!("{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight");
-        let table = self.take(&table)?.to_f32();
-        let bias = bias_by_distance(&table, self.config, name == "encoder");
-        let reach = reach(self.config) as usize;
-        let position_bias = self.device.upload(2 * reach + 1, self.config.num_heads, DType::F32, &bias);
-        let blocks = (0..block_count)
-            .map(|index| self.block(&format!("{name}.block.{index}"), name == "decoder"))
-            .collect::<Result<_>>()?;
-        let final_norm = self.norm(format!("{name}.final_layer_norm.weight"))?;
-        Ok(Stack { position_bias, blocks, final_norm })
     }
 }
 

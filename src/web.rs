@@ -10,14 +10,13 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use web_sys::Performance;
 
-use crate::base::Base;
 use crate::catalog::{Catalog, ExpertRecord, FileReference};
 use crate::device::{Device, Devices};
 use crate::device_choice::{self, ChosenDevices, DeviceChoice};
 use crate::error::{Error, ErrorCode};
 use crate::kernels::route::Thresholds;
 use crate::sampling::Sampling;
-use crate::session::{OnMiss, Request, Routing, RoutingNames, ScoreStep, Session, Step, Strategy};
+use crate::session::{Loading, OnMiss, Request, Routing, RoutingNames, ScoreStep, Session, Step, Strategy};
 
 /// A result whose error is an object with `code`, `place`, `problem`, `expected` and `message`.
 type Result<T> = std::result::Result<T, JsValue>;
@@ -31,6 +30,8 @@ pub struct Engine {
     devices: Option<Devices>,
     /// Why it is these.
     reason: String,
+    /// A base on its way.
+    loading: Option<Loading>,
     session: Option<Session>,
     base_name: String,
     catalogs: Vec<CatalogVectors>,
@@ -324,30 +325,59 @@ impl Engine {
         Ok(())
     }
 
-    /// Loads a base from the bytes of a GGUF file. Experts loaded before are dropped.
-    #[wasm_bindgen(js_name = loadGguf)]
-    pub async fn load_gguf(&mut self, name: &str, bytes: Vec<u8>) -> Result<()> {
-        let base = Base::from_gguf(name, &bytes);
-        drop(bytes);
-        self.open(name, base).await
+    /// Begins a base that is one GGUF file. What has come of another is dropped.
+    #[wasm_bindgen(js_name = beginGguf)]
+    pub fn begin_gguf(&mut self) {
+        self.loading = Some(Loading::gguf(self.emptied_devices()));
     }
 
-    /// Loads a base from the files of a Hugging Face folder: an object from file names to bytes.
-    #[wasm_bindgen(js_name = loadHuggingFace)]
-    pub async fn load_hugging_face(&mut self, name: &str, files: Object) -> Result<()> {
+    /// Begins a base that is a Hugging Face folder with so many files of weights. The others are given: an object from file
+    /// names to bytes. What has come of another base is dropped.
+    #[wasm_bindgen(js_name = beginFolder)]
+    pub fn begin_folder(&mut self, small_files: Object, weight_files: usize) -> Result<()> {
         let mut contents = Vec::new();
-        for key in Object::keys(&files) {
+        for key in Object::keys(&small_files) {
             let file = key.as_string().unwrap_or_default();
-            let bytes: Uint8Array = Reflect::get(&files, &key)?.dyn_into().map_err(|_| {
+            let bytes: Uint8Array = Reflect::get(&small_files, &key)?.dyn_into().map_err(|_| {
                 thrown(Error::new(ErrorCode::InvalidOption, &file, "not a Uint8Array", "the file's bytes"))
             })?;
             contents.push((file, bytes.to_vec()));
         }
-        let files: Vec<(&str, &[u8])> =
-            contents.iter().map(|(file, bytes)| (file.as_str(), &bytes[..])).collect();
-        let base = Base::from_huggingface(&files);
-        drop(contents);
-        self.open(name, base).await
+        let devices = self.emptied_devices();
+        self.loading = Some(Loading::folder(devices, &contents, weight_files).map_err(thrown)?);
+        self.check_tokenizer()
+    }
+
+    /// Begins a file of weights, of `bytes` bytes as far as that is known. `is_hashed`: `endFile` returns its SHA-256.
+    #[wasm_bindgen(js_name = beginFile)]
+    pub fn begin_file(&mut self, name: &str, bytes: Option<f64>, is_hashed: bool) -> Result<()> {
+        self.loading()?.begin_file(name, bytes.map(|bytes| bytes as usize), is_hashed);
+        Ok(())
+    }
+
+    /// Takes the file's next bytes.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
+        self.loading()?.push(chunk).map_err(thrown)?;
+        self.check_tokenizer()
+    }
+
+    /// The file has no more bytes.
+    #[wasm_bindgen(js_name = endFile)]
+    pub fn end_file(&mut self) -> Result<Option<String>> {
+        let sha256 = self.loading()?.end_file().map_err(thrown)?;
+        self.check_tokenizer()?;
+        Ok(sha256)
+    }
+
+    /// All files have come: from now on the base is loaded. Experts loaded before are dropped.
+    #[wasm_bindgen(js_name = finishBase)]
+    pub async fn finish_base(&mut self, name: &str) -> Result<()> {
+        self.session = None;
+        self.catalogs.clear();
+        let loading = self.loading.take().ok_or_else(no_base)?;
+        self.session = Some(loading.finish().map_err(thrown)?);
+        self.base_name = name.to_owned();
+        self.settle().await
     }
 
     /// The base that is loaded.
@@ -363,6 +393,13 @@ impl Engine {
             decoder_blocks: config.num_decoder_layers,
             has_tokenizer: session.tokenizer().is_ok(),
         })
+    }
+
+    /// Sets the memory for adapter pages, in bytes of 32-bit factors. Resident pages are dropped.
+    #[wasm_bindgen(js_name = setPoolBytes)]
+    pub fn set_pool_bytes(&mut self, bytes: f64) -> Result<()> {
+        self.session_mut()?.set_pool_bytes(bytes as usize);
+        Ok(())
     }
 
     /// Where the gates of a catalogue are: `{ url, bytes, sha256 }`.
@@ -423,8 +460,8 @@ impl Engine {
     /// Begins an answer; one that was in the making is dropped.
     pub fn start(&mut self, request: JsValue) -> Result<()> {
         let options: RequestOptions = from_js("request", request)?;
-        let request = options.request().map_err(thrown)?;
-        self.session_mut()?.start(request).map_err(thrown)
+        let request = options.request().map_err(refused)?;
+        self.session_mut()?.start(request).map_err(refused)
     }
 
     /// Begins to score the choices, each a text or a list of token ids.
@@ -432,14 +469,14 @@ impl Engine {
     pub fn start_scoring(&mut self, request: JsValue, choices: JsValue) -> Result<()> {
         let options: RequestOptions = from_js("request", request)?;
         let choices: Vec<Choice> = from_js("choices", choices)?;
-        let request = options.request().map_err(thrown)?;
+        let request = options.request().map_err(refused)?;
         let session = self.session_mut()?;
         let ids = choices.into_iter().map(|choice| match choice {
             Choice::Text(text) => session.choice_ids(&text),
             Choice::Ids(ids) => Ok(ids),
         });
         let ids = ids.collect::<crate::Result<_>>().map_err(thrown)?;
-        session.start_scoring(request, ids).map_err(thrown)
+        session.start_scoring(request, ids).map_err(refused)
     }
 
     /// Goes on with the scoring by one token: `{ kind: "token" | "missing" | "scored" | "done", … }`.
@@ -521,20 +558,22 @@ impl Engine {
         }
     }
 
-    async fn open(&mut self, name: &str, base: crate::Result<Base>) -> Result<()> {
-        let base = base.map_err(thrown)?;
-        // A base without a tokenizer is of use, to those who bring token ids; one with a broken tokenizer is broken.
-        if let Err(error) = &base.tokenizer
-            && error.code != ErrorCode::NoTokenizer
-        {
-            return Err(thrown(error.clone()));
+    /// The devices for a base that begins.
+    fn emptied_devices(&mut self) -> Devices {
+        let in_use = self.loading.take().map(Loading::into_devices);
+        in_use.or_else(|| self.devices.take()).unwrap_or_else(|| Device::cpu().into())
+    }
+
+    fn loading(&mut self) -> Result<&mut Loading> {
+        self.loading.as_mut().ok_or_else(no_base)
+    }
+
+    /// A base without a tokenizer is of use, to those who bring token ids; one with a broken tokenizer is broken.
+    fn check_tokenizer(&mut self) -> Result<()> {
+        match self.loading()?.tokenizer_error() {
+            Some(error) if error.code != ErrorCode::NoTokenizer => Err(thrown(error.clone())),
+            _ => Ok(()),
         }
-        self.session = None;
-        self.catalogs.clear();
-        let devices = self.devices.take().unwrap_or_else(|| Device::cpu().into());
-        self.session = Some(Session::on(devices, base).map_err(thrown)?);
-        self.base_name = name.to_owned();
-        self.settle().await
     }
 
     /// Hears what went wrong on the devices.
@@ -651,8 +690,21 @@ fn no_base() -> JsValue {
         ErrorCode::InvalidState,
         "engine",
         "no base is loaded",
-        "loadGguf or loadHuggingFace first",
+        "beginGguf or beginFolder, the files, and finishBase",
     ))
+}
+
+/// What is wrong with a request: its place is the option as JavaScript spells it, `maxNewTokens` for "max new tokens".
+fn refused(mut error: Error) -> JsValue {
+    if error.code == ErrorCode::InvalidOption {
+        let mut words = error.place.split([' ', '-']);
+        let first = words.next().unwrap_or_default().to_owned();
+        error.place = words.fold(first, |name, word| {
+            let (initial, rest) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
+            name + &initial.to_ascii_uppercase() + rest
+        });
+    }
+    thrown(error)
 }
 
 /// An error as the object that the worker turns into a `GanderError`.

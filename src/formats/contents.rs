@@ -8,7 +8,7 @@ use super::encoding::Encoding;
 use super::layout::{self, Weight};
 use crate::config::Config;
 use crate::error::{Error, ErrorCode, Result};
-use crate::quant::{Matrix, Values};
+use crate::quant::{Format, Matrix, Values};
 
 /// Where one tensor's bytes are, and how they are stored.
 #[derive(Debug, Clone)]
@@ -37,7 +37,8 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Pairs every weight that `config` calls for with the tensor of that name (Hugging Face names).
+    /// Pairs every weight that `config` calls for with the tensor of that name (Hugging Face names). `is_whole`: these are
+    /// all tensors there will be.
     ///
     /// What is missing, of the wrong shape, or left over is an error that names it: a tensor that the
     /// model does not know (a bias, a position bias per block) would be a different model, silently wrong.
@@ -45,12 +46,16 @@ impl Contents {
         config: Config,
         files: Vec<String>,
         mut stored: BTreeMap<String, StoredTensor>,
+        is_whole: bool,
     ) -> Result<Contents> {
         let place = |tensor: &StoredTensor| format!("{}: {}", files[tensor.file], tensor.stored_name);
         let with_head = stored.contains_key(layout::HEAD);
         let mut weights = Vec::new();
         for weight in layout::weights(&config, with_head) {
             let Some(tensor) = stored.remove(&weight.name) else {
+                if !is_whole {
+                    continue;
+                }
                 return Err(Error::new(
                     ErrorCode::MissingTensor,
                     files.join(", "),
@@ -91,12 +96,24 @@ impl Contents {
     ///
     /// A weight that is NaN or infinite is an error that names it.
     pub fn decode(&self, weight: &Weight, tensor: &StoredTensor, bytes: &[u8]) -> Result<Matrix> {
-        let mut matrix = tensor.encoding.decode(weight.rows, weight.cols, bytes);
+        self.decode_rows(weight, tensor, 0, weight.rows, bytes)
+    }
+
+    /// Decodes `rows` rows from `first` on from their bytes, as [`Contents::decode`] does.
+    pub fn decode_rows(
+        &self,
+        weight: &Weight,
+        tensor: &StoredTensor,
+        first: usize,
+        rows: usize,
+        bytes: &[u8],
+    ) -> Result<Matrix> {
+        let mut matrix = tensor.encoding.decode(rows, weight.cols, bytes);
         if let Some((row, column)) = matrix.first_not_finite() {
             return Err(Error::new(
                 ErrorCode::NotFinite,
                 format!("{}: {}", self.files[tensor.file], tensor.stored_name),
-                format!("is NaN or infinite at row {row}, column {column}"),
+                format!("is NaN or infinite at row {}, column {column}", first + row),
                 "finite weights",
             ));
         }
@@ -104,6 +121,13 @@ impl Contents {
             matrix.values = Values::F32(matrix.to_f32());
         }
         Ok(matrix)
+    }
+}
+
+impl StoredTensor {
+    /// The format that the tensor has in memory.
+    pub fn format(&self, weight: &Weight) -> Format {
+        if weight.role.stays_f32() { Format::F32 } else { self.encoding.format() }
     }
 }
 

@@ -4,7 +4,7 @@ use safetensors::Dtype;
 
 use super::blocks;
 use crate::error::{Error, ErrorCode, Result};
-use crate::quant::{BLOCK, Matrix, Values};
+use crate::quant::{BLOCK, Format, Matrix, Values};
 
 /// A tensor's type in a file: safetensors has the first three, GGUF all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,23 @@ impl Encoding {
         }
         let count = shape.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim))?;
         (count / weights).checked_mul(bytes)
+    }
+
+    /// What the tensor becomes in memory, by [`Encoding::decode`].
+    pub fn format(self) -> Format {
+        match self {
+            Encoding::F32 => Format::F32,
+            Encoding::Bf16 => Format::Bf16,
+            Encoding::Q8_0 => Format::Q8_0,
+            Encoding::Q4_0 => Format::Q4_0,
+            Encoding::F16
+            | Encoding::Q4_1
+            | Encoding::Q5_0
+            | Encoding::Q5_1
+            | Encoding::Q4K
+            | Encoding::Q5K
+            | Encoding::Q6K => Format::F16,
+        }
     }
 
     /// The tensor in memory. `bytes` is as long as [`Encoding::byte_len`] says of (rows, cols).

@@ -17,8 +17,8 @@ pub const WEIGHTS: &str = "model.safetensors";
 /// Which files hold the weights, where they are several.
 pub const INDEX: &str = "model.safetensors.index.json";
 
-/// The table of contents of the files whose headers these are.
-pub fn contents(config: Config, headers: &[Header]) -> Result<Contents> {
+/// The table of contents of the files whose headers these are. `is_whole`: there are no others.
+pub fn contents(config: Config, headers: &[Header], is_whole: bool) -> Result<Contents> {
     let mut stored: BTreeMap<String, StoredTensor> = BTreeMap::new();
     for (file, header) in headers.iter().enumerate() {
         for (name, tensor) in &header.tensors {
@@ -50,7 +50,7 @@ pub fn contents(config: Config, headers: &[Header]) -> Result<Contents> {
         }
     }
     let files = headers.iter().map(|header| header.file.clone()).collect();
-    Contents::new(config, files, stored)
+    Contents::new(config, files, stored, is_whole)
 }
 
 /// The names of the files that `model.safetensors.index.json` lists, each once, in order.

@@ -12,9 +12,10 @@ use crate::quant::Matrix;
 pub mod blocks;
 pub mod contents;
 pub mod encoding;
-mod fingerprint;
+pub mod fingerprint;
 pub mod gguf;
 pub mod huggingface;
+pub mod incoming;
 pub(crate) mod json;
 pub mod layout;
 #[cfg(not(target_arch = "wasm32"))]
@@ -47,7 +48,7 @@ impl Checkpoint {
         let config = Config::from_json(huggingface::CONFIG, config_json)?;
         let headers =
             shards.iter().map(|(name, bytes)| Header::of_file(name, bytes)).collect::<Result<Vec<_>>>()?;
-        let contents = huggingface::contents(config, &headers)?;
+        let contents = huggingface::contents(config, &headers, true)?;
         let files: Vec<&[u8]> = shards.iter().map(|(_, bytes)| *bytes).collect();
         Checkpoint::read(&contents, &files)
     }

@@ -51,7 +51,7 @@ impl OpenBase {
             headers.push(Header::read(&shown, &header, Some(length))?);
             files.push((path, file));
         }
-        Ok(OpenBase { contents: huggingface::contents(config, &headers)?, gguf: None, files })
+        Ok(OpenBase { contents: huggingface::contents(config, &headers, true)?, gguf: None, files })
     }
 
     fn open_gguf(path: &Path) -> Result<OpenBase> {

@@ -113,7 +113,7 @@ pub fn quantize(
             return Err(Error::new(
                 ErrorCode::NotFinite,
                 weight.name.clone(),
-                format!("does not fit {} at row {row}, column {column}", matrix.values.format()),
+                format!("does not fit {} at row {row}, column {column}", matrix.values.format().name()),
                 "weights whose scale, or which themselves, are below 65504",
             ));
         }

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorCode, Result};
 pub const PREFIX: usize = 8;
 
 /// The longest header that is believed, as in the reference implementation.
-const LONGEST_HEADER: u64 = 100_000_000;
+pub(super) const LONGEST_HEADER: u64 = 100_000_000;
 
 /// What a file's header says.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Header {
     pub tensors: BTreeMap<String, HeaderTensor>,
     /// `__metadata__`, if the file has it.
     pub metadata: BTreeMap<String, String>,
+    /// The length of the whole file.
+    pub end: usize,
 }
 
 /// One tensor of a [`Header`].
@@ -101,17 +103,22 @@ impl Header {
             let tensor = HeaderTensor { dtype: info.dtype, shape: info.shape.clone(), range: start..stop };
             tensors.insert(name, tensor);
         }
-        if let Some(length) = file_length
-            && length != end
-        {
-            return Err(invalid(
-                file,
-                format!("has {length} bytes"),
-                format!("{end}, where its last tensor ends"),
-            ));
-        }
         let metadata = header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone()));
-        Ok(Header { file: file.to_string(), tensors, metadata: metadata.collect() })
+        let header = Header { file: file.to_string(), tensors, metadata: metadata.collect(), end };
+        file_length.map_or(Ok(()), |length| header.check_length(length))?;
+        Ok(header)
+    }
+
+    /// Whether a file of so many bytes ends where its last tensor does.
+    pub fn check_length(&self, length: usize) -> Result<()> {
+        if length == self.end {
+            return Ok(());
+        }
+        Err(invalid(
+            &self.file,
+            format!("has {length} bytes"),
+            format!("{}, where its last tensor ends", self.end),
+        ))
     }
 }
 

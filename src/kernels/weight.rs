@@ -4,7 +4,7 @@ use half::{bf16, f16};
 
 use crate::device::{Device, WeightLayout};
 use crate::panels::{self, Bits, Panels};
-use crate::quant::{BLOCK, Matrix, Values};
+use crate::quant::{BLOCK, Format, Matrix, Values};
 use crate::recording::Argument;
 use crate::tensor::{DType, Tensor};
 
@@ -32,64 +32,15 @@ impl Weight {
     /// which is exact.
     pub fn upload_joined(device: &mut Device, matrices: &[&Matrix]) -> Weight {
         let d_in = matrices[0].cols;
-        assert!(matrices.iter().all(|matrix| matrix.cols == d_in), "weights of one input differ in d_in");
         let d_out = matrices.iter().map(|matrix| matrix.rows).sum();
-        let padded = d_in.next_multiple_of(BLOCK);
-        let format = matrices[0].values.format();
-        let mixed = matrices.iter().any(|matrix| matrix.values.format() != format);
-
-        let bits = match format {
-            _ if mixed || device.weight_layout() == WeightLayout::Rows => None,
-            "Q8_0" => Some((Bits::Eight, DType::Panels8)),
-            "Q4_0" => Some((Bits::Four, DType::Panels4)),
-            _ => None,
-        };
-        if let Some((bits, dtype)) = bits {
-            let packed = panels::pack(matrices, bits);
-            let cols = bits.panel_bytes(d_in);
-            let values = device.upload(packed.len() / cols, cols, dtype, &packed);
-            return Weight { d_out, d_in, values, scales: Tensor { rows: 0, cols: 0, ..values } };
-        }
-
-        let mut parts = Parts::default();
-        let mut dtype = DType::F32;
+        let format = ArrivingWeight::format(matrices.iter().map(|matrix| matrix.values.format()));
+        let mut weight = ArrivingWeight::new(device, d_out, d_in, format);
+        let mut first = 0;
         for matrix in matrices {
-            dtype = match &matrix.values {
-                values if mixed && !matches!(values, Values::F32(_)) => {
-                    parts.rows(bytemuck::cast_slice(&matrix.to_f32()), 4 * d_in, 4 * padded);
-                    DType::F32
-                }
-                Values::F32(values) => {
-                    parts.rows(bytemuck::cast_slice(values), 4 * d_in, 4 * padded);
-                    DType::F32
-                }
-                Values::F16(bits) => {
-                    parts.rows(bytemuck::cast_slice(bits), 2 * d_in, 2 * padded);
-                    DType::F16
-                }
-                Values::Bf16(bits) => {
-                    parts.rows(bytemuck::cast_slice(bits), 2 * d_in, 2 * padded);
-                    DType::Bf16
-                }
-                Values::Q8_0 { quants, scales } => {
-                    parts.rows(bytemuck::cast_slice(quants), d_in, padded);
-                    parts.scales.extend(scales);
-                    DType::I8
-                }
-                Values::Q4_0 { nibbles, scales } => {
-                    parts.rows(nibbles, d_in / 2, padded / 2);
-                    parts.scales.extend(scales);
-                    DType::Nibbles
-                }
-            };
+            weight.write_rows(device, first, matrix);
+            first += matrix.rows;
         }
-        let cols = if dtype == DType::Nibbles { padded / 2 } else { padded };
-        let values = device.upload(d_out, cols, dtype, &parts.values);
-        let scales = match parts.scales.is_empty() {
-            true => Tensor { rows: 0, cols: 0, ..values },
-            false => device.upload(d_out, d_in / BLOCK, DType::F16, &parts.scales),
-        };
-        Weight { d_out, d_in, values, scales }
+        weight.finish(device)
     }
 
     /// What shaders call the format.
@@ -116,18 +67,126 @@ pub(crate) fn in_panels<'a>(values: &'a Argument, d_in: usize) -> Option<Panels<
     Some(Panels { bytes: values.as_slice(), cols: d_in, bits })
 }
 
-#[derive(Default)]
-struct Parts {
-    values: Vec<u8>,
+/// A weight whose rows come in any order, each once. They go to the device as they come, so that nothing is in memory twice.
+pub struct ArrivingWeight {
+    weight: Weight,
+    /// Panels of which some rows are still to come.
+    panels: Vec<BegunPanel>,
+    /// The scales of rows, which are written at the end: on a GPU, those of one row may be half a word.
     scales: Vec<u16>,
 }
 
-impl Parts {
-    /// Appends rows of `length` bytes, each filled up with zeros to `padded` bytes.
-    fn rows(&mut self, bytes: &[u8], length: usize, padded: usize) {
+struct BegunPanel {
+    /// Its place among all.
+    index: usize,
+    bytes: Vec<u8>,
+    /// How many rows came.
+    came: usize,
+}
+
+impl ArrivingWeight {
+    /// The format of a weight that is joined of matrices of these formats: theirs if they agree, else f32.
+    pub fn format(mut formats: impl Iterator<Item = Format>) -> Format {
+        let first = formats.next().unwrap_or(Format::F32);
+        if formats.all(|format| format == first) { first } else { Format::F32 }
+    }
+
+    /// Memory for a weight (d_out, d_in) of a format.
+    pub fn new(device: &mut Device, d_out: usize, d_in: usize, format: Format) -> ArrivingWeight {
+        let in_panels = device.weight_layout() == WeightLayout::Panels;
+        let padded = d_in.next_multiple_of(BLOCK);
+        let (rows, cols, dtype) = match format {
+            Format::F32 => (d_out, padded, DType::F32),
+            Format::F16 => (d_out, padded, DType::F16),
+            Format::Bf16 => (d_out, padded, DType::Bf16),
+            Format::Q8_0 if in_panels => {
+                (d_out.div_ceil(panels::ROWS), Bits::Eight.panel_bytes(d_in), DType::Panels8)
+            }
+            Format::Q4_0 if in_panels => {
+                (d_out.div_ceil(panels::ROWS), Bits::Four.panel_bytes(d_in), DType::Panels4)
+            }
+            Format::Q8_0 => (d_out, padded, DType::I8),
+            Format::Q4_0 => (d_out, padded / 2, DType::Nibbles),
+        };
+        let values = device.alloc(rows, cols, dtype);
+        let scales = match dtype {
+            DType::I8 | DType::Nibbles => device.alloc(d_out, d_in / BLOCK, DType::F16),
+            _ => Tensor { rows: 0, cols: 0, ..values },
+        };
+        let weight = Weight { d_out, d_in, values, scales };
+        ArrivingWeight { weight, panels: Vec::new(), scales: vec![0; scales.len()] }
+    }
+
+    /// Takes the rows from `first` on, in the weight's format; in any, if that is f32.
+    pub fn write_rows(&mut self, device: &mut Device, first: usize, rows: &Matrix) {
+        let Weight { d_in, values, .. } = self.weight;
+        assert_eq!(rows.cols, d_in, "weights of one input differ in d_in");
+        match (&rows.values, values.dtype) {
+            (_, DType::Panels8) => self.pack(device, first, rows, Bits::Eight),
+            (_, DType::Panels4) => self.pack(device, first, rows, Bits::Four),
+            (Values::F32(floats), DType::F32) => self.write(device, first, bytemuck::cast_slice(floats)),
+            (_, DType::F32) => self.write(device, first, bytemuck::cast_slice(&rows.to_f32())),
+            (Values::F16(bits), DType::F16) | (Values::Bf16(bits), DType::Bf16) => {
+                self.write(device, first, bytemuck::cast_slice(bits));
+            }
+            (Values::Q8_0 { quants, scales }, DType::I8) => {
+                self.scales[first * (d_in / BLOCK)..][..scales.len()].copy_from_slice(scales);
+                self.write(device, first, bytemuck::cast_slice(quants));
+            }
+            (Values::Q4_0 { nibbles, scales }, DType::Nibbles) => {
+                self.scales[first * (d_in / BLOCK)..][..scales.len()].copy_from_slice(scales);
+                self.write(device, first, nibbles);
+            }
+            (values, dtype) => panic!("rows of {} for a weight of {dtype:?}", values.format().name()),
+        }
+    }
+
+    /// The weight, whose rows have all come.
+    pub fn finish(self, device: &mut Device) -> Weight {
+        assert!(self.panels.is_empty(), "rows of a weight are missing");
+        device.write(&self.weight.scales, &self.scales);
+        self.weight
+    }
+
+    /// Writes rows of which `bytes` has what counts, filled up with zeros.
+    fn write(&self, device: &mut Device, first: usize, bytes: &[u8]) {
+        let Weight { d_in, values, .. } = self.weight;
+        let padded = values.cols * values.dtype.bytes();
+        let length = padded * d_in / d_in.next_multiple_of(BLOCK);
+        let rows = values.slice_rows(first, bytes.len() / length);
+        if length == padded {
+            return device.write(&rows, bytes);
+        }
+        let mut filled = Vec::with_capacity(rows.byte_len());
         for row in bytes.chunks_exact(length) {
-            self.values.extend(row);
-            self.values.resize(self.values.len() + padded - length, 0);
+            filled.extend(row);
+            filled.resize(filled.len() + padded - length, 0);
+        }
+        device.write(&rows, &filled);
+    }
+
+    /// Puts rows into panels, and those that are whole on the device.
+    fn pack(&mut self, device: &mut Device, first: usize, rows: &Matrix, bits: Bits) {
+        let Weight { d_out, values, .. } = self.weight;
+        let end = first + rows.rows;
+        let mut at = first;
+        while at < end {
+            let panel = at / panels::ROWS;
+            let panel_end = ((panel + 1) * panels::ROWS).min(end);
+            let begun = self.panels.iter().position(|begun| begun.index == panel);
+            let mut begun = match begun {
+                Some(place) => self.panels.swap_remove(place),
+                None => BegunPanel { index: panel, bytes: vec![0; values.cols], came: 0 },
+            };
+            let packed = at - first..panel_end - first;
+            panels::pack_rows(&mut begun.bytes, bits, at % panels::ROWS, rows, packed);
+            begun.came += panel_end - at;
+            if begun.came == panels::ROWS.min(d_out - panel * panels::ROWS) {
+                device.write(&values.slice_rows(panel, 1), &begun.bytes);
+            } else {
+                self.panels.push(begun);
+            }
+            at = panel_end;
         }
     }
 }

@@ -109,13 +109,13 @@ impl Request {
         }
         self.sampling.check()?;
         let Thresholds { weight, share } = self.thresholds;
-        for (option, value) in [("least weight", weight), ("least share", share)] {
+        for (option, value) in [("min weight", weight), ("min share", share)] {
             if !(0.0..=1.0).contains(&value) {
                 return invalid(option, value.to_string(), "0 to 1");
             }
         }
         if !self.stop.is_empty() {
-            tokenizer.map_err(|error| error.clone().inside("stop strings"))?;
+            tokenizer.map_err(|error| error.clone().inside("stop"))?;
         }
         let ids = match (&self.text, &self.input_ids, tokenizer) {
             (Some(_), Some(_), _) => {
@@ -192,8 +192,8 @@ impl Request {
             return Err(Error::new(ErrorCode::InvalidOption, place, problem, expected));
         }
         if let Some((id, bias)) = self.bias.iter().find(|(_, bias)| !(-1e6..=1e6).contains(*bias)) {
-            let place = format!("bias of {id:?}");
-            return Err(Error::new(ErrorCode::InvalidOption, place, bias.to_string(), "-1e6 to 1e6"));
+            let problem = format!("{bias} for {id:?}");
+            return Err(Error::new(ErrorCode::InvalidOption, "bias", problem, "-1e6 to 1e6"));
         }
         let bias = |expert: &Expert| {
             if is_left_out(expert) || !(single.is_empty() || among(&single, expert)) {

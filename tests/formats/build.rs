@@ -74,7 +74,7 @@ pub fn quantized_with(
     let file = safetensors(weights);
     let config = Config::from_json("config.json", config_json.as_bytes())?;
     let header = gander::formats::safetensors::Header::of_file("model.safetensors", &file)?;
-    let contents = gander::formats::huggingface::contents(config, &[header])?;
+    let contents = gander::formats::huggingface::contents(config, &[header], true)?;
     requantized(&contents, &file, metadata, target)
 }
 

@@ -80,7 +80,7 @@ fn lies_in_a_gguf_header_are_named() {
     let list = |kind: u32, count: u64| [&kind.to_le_bytes()[..], &count.to_le_bytes()].concat();
     let cases: Vec<(Vec<u8>, &str)> = vec![
         (b"".to_vec(), "magic: needs 4 bytes"),
-        (b"GGML".to_vec(), "magic: is [47, 47, 4d, 4c]; expected \"GGUF\""),
+        (b"GGML".to_vec(), "magic: is \"GGML\"; expected \"GGUF\""),
         (with_version(1), "version: is 1; expected 2 or 3 [unsupported]"),
         (with_version(4), "version: is 4; expected 2 or 3 [unsupported]"),
         (

@@ -65,7 +65,7 @@ fn sixteen_bit_floats_stay_and_norms_become_f32() {
         for (name, matrix) in &checkpoint.tensors {
             let stays_f32 = name.contains("norm") || name.contains("bias");
             let format = if stays_f32 { "F32" } else { ["F16", "BF16"][usize::from(dtype == Dtype::BF16)] };
-            assert_eq!(matrix.values.format(), format, "{name}");
+            assert_eq!(matrix.values.format().name(), format, "{name}");
             let step = if dtype == Dtype::F16 { 2f32.powi(-12) } else { 2f32.powi(-9) };
             for (found, exact) in matrix.to_f32().iter().zip(whole.tensors[name].to_f32()) {
                 // Half a unit in the last place of numbers below one half.

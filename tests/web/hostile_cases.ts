@@ -81,7 +81,8 @@ function endsOf(
       return isPage ? unlessOnce("page-mismatch") : text;
     case "truncated":
     case "short":
-      return isHashed ? unlessOnce("page-mismatch") : ["invalid-file"];
+      // The engine says what is wrong with a base before its hash could.
+      return isHashed ? unlessOnce(phase === "base" ? "invalid-file" : "page-mismatch") : ["invalid-file"];
     case "long":
       if (phase === "gates") return ["invalid-file"];
       // Chromium finds it by itself, and calls it a network error.
@@ -91,9 +92,9 @@ function endsOf(
     case "altered":
       return isHashed ? unlessOnce("page-mismatch") : undefined;
     case "altered-first":
-      if (phase === "base") return ["invalid-file"];
-      return isHashed ? unlessOnce("page-mismatch") : ["invalid-file"];
+      return isHashed ? unlessOnce(phase === "base" ? "invalid-file" : "page-mismatch") : ["invalid-file"];
     case "endless":
+      if (phase === "base" && isHashed) return unlessOnce("invalid-file");
       return isPage ? unlessOnce("page-mismatch") : ["invalid-file"];
     case "changes-after-cut":
       if (isOnce || isPage) return text;

@@ -1,7 +1,8 @@
-// Brings the base model's files, one GGUF or a Hugging Face folder, and gives them to the engine.
+// Brings the base model's files, one GGUF or a Hugging Face folder, and gives them to the engine as they come.
 
 import type { Engine } from "./engine.ts";
-import { GanderError } from "./errors.ts";
+import { GanderError, isOfFile, throwIfAborted, toGanderError } from "./errors.ts";
+import type { FileReceiver, FileStart } from "./file_receiver.ts";
 import type { FileStore } from "./file_store.ts";
 import type { LoadRequest } from "./host.ts";
 import type { OnProgress } from "./types.ts";
@@ -9,57 +10,189 @@ import type { OnProgress } from "./types.ts";
 /** WebAssembly memory ends at 4 GiB, and the engine needs room beside the file. */
 const BASE_LIMIT_BYTES = 2 ** 31;
 
-/** The base, downloaded and not yet in the engine. */
-export type BaseFiles = ({ gguf: Uint8Array } | { folder: Record<string, Uint8Array> }) & {
+/** What the engine is given at once: its own memory holds it once more meanwhile. */
+const CHUNK_BYTES = 2 ** 18;
+
+/** A file of several that changes while it is read has all of them begun again, so often. */
+const MOST_BEGINNINGS = 3;
+
+/** The base is in the engine, but for the last step. */
+export interface GivenBase {
   name: string;
   /** Where its files came from. */
   urls: string[];
-};
+}
 
-export async function fetchBase(
+export async function giveBase(
   store: FileStore,
   base: LoadRequest["base"],
+  engine: Promise<Engine>,
   onProgress: OnProgress,
   signal: AbortSignal,
-): Promise<BaseFiles> {
+): Promise<GivenBase> {
   if ("gguf" in base) {
-    const buffer = base.gguf instanceof Blob ? await base.gguf.arrayBuffer() : base.gguf;
-    onProgress({ phase: "base", file: base.name, loaded: buffer.byteLength, total: buffer.byteLength });
-    return { name: base.name, gguf: new Uint8Array(buffer), urls: [] };
+    await giveLocalFile(base.gguf, base.name, engine, onProgress, signal);
+    return { name: base.name, urls: [] };
+  }
+  const url = new URL(base.url);
+  const isGguf = /\.gguf$/i.test(url.pathname);
+  const folder = asFolder(url);
+  const given: GivenBase = { name: isGguf ? fileName(url) : url.href, urls: [] };
+  const stream = (file: URL, receiver: FileReceiver) => {
+    given.urls.push(file.href);
+    return store.stream(file.href, receiver, optionsFor(file));
+  };
+  const optionsFor = (file: URL) => ({
+    signal,
+    limitBytes: BASE_LIMIT_BYTES,
+    onBytes: (loaded: number, total: number | null) =>
+      onProgress({ phase: "base", file: fileName(file), loaded, total }),
+  });
+  const fetchByName = async (name: string) => {
+    const file = within(folder, name);
+    given.urls.push(file.href);
+    return [name, await store.file(file.href, optionsFor(file))] as const;
+  };
+  try {
+    if (isGguf) await stream(url, new EngineFile(engine, given.name, (engine) => engine.beginGguf()));
+    else await giveFolder(engine, fetchByName, (name, file) => stream(within(folder, name), file));
+  } catch (error) {
+    await dropBase(store, given, error);
+    throw error;
+  }
+  return given;
+}
+
+/** A copy that is no base must not be kept. One that the network or the device failed for may. */
+export async function dropBase(store: FileStore, { urls }: GivenBase, error: unknown): Promise<void> {
+  const isBug = toGanderError(error).code === "internal";
+  if (isBug || isOfFile(error)) for (const url of urls) await store.drop(url);
+}
+
+/** What the user has already. */
+async function giveLocalFile(
+  content: Blob | ArrayBuffer,
+  name: string,
+  engine: Promise<Engine>,
+  onProgress: OnProgress,
+  signal: AbortSignal,
+): Promise<void> {
+  const file = new EngineFile(engine, name, (engine) => engine.beginGguf());
+  const total = content instanceof Blob ? content.size : content.byteLength;
+  await file.begin({ total, isHashed: false });
+  for (let at = 0; at < total; at += CHUNK_BYTES) {
+    throwIfAborted("load", signal);
+    const part = content.slice(at, at + CHUNK_BYTES);
+    const bytes = part instanceof Blob ? await part.arrayBuffer() : part;
+    file.add(new Uint8Array(bytes));
+    onProgress({ phase: "base", file: name, loaded: at + bytes.byteLength, total });
+  }
+  await file.end();
+}
+
+/** A file of weights, as the engine takes it. */
+class EngineFile implements FileReceiver {
+  readonly #starting: Promise<Engine>;
+  readonly #name: string;
+  readonly #beginBase: (engine: Engine) => Promise<void> | void;
+  #engine: Engine | undefined;
+
+  /** @param beginBase called each time the file begins */
+  constructor(starting: Promise<Engine>, name: string, beginBase: (engine: Engine) => Promise<void> | void) {
+    this.#starting = starting;
+    this.#name = name;
+    this.#beginBase = beginBase;
   }
 
-  const urls: string[] = [];
-  const fetchFile = (url: URL, magic?: string) => {
-    urls.push(url.href);
-    return store.file(url.href, {
-      signal,
-      magic,
-      limitBytes: BASE_LIMIT_BYTES,
-      onBytes: (loaded, total) => onProgress({ phase: "base", file: fileName(url), loaded, total }),
-    });
-  };
+  async begin({ total, isHashed }: FileStart): Promise<void> {
+    const engine = await this.#starting;
+    await this.#beginBase(engine);
+    engine.beginFile(this.#name, total ?? undefined, isHashed);
+    this.#engine = engine;
+  }
 
-  const url = new URL(base.url);
-  if (/\.gguf$/i.test(url.pathname)) return { name: fileName(url), gguf: await fetchFile(url, "GGUF"), urls };
-  return { name: url.href, folder: await fetchFolder(asFolder(url), fetchFile), urls };
+  add(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
+      this.#engine?.push(chunk.subarray(at, at + CHUNK_BYTES));
+    }
+  }
+
+  async end(): Promise<string | undefined> {
+    return this.#engine?.endFile();
+  }
 }
 
-/** Hands the bytes over: nothing here holds on to them while the engine makes its own of them. */
-export function giveBase(engine: Engine, base: BaseFiles): Promise<void> {
-  if ("folder" in base) return engine.loadHuggingFace(base.name, base.folder);
-  const { gguf } = base;
-  base.gguf = new Uint8Array(0);
-  return engine.loadGguf(base.name, gguf);
-}
+type NamedFile = readonly [name: string, bytes: Uint8Array];
+type FetchByName = (name: string) => Promise<NamedFile>;
+type GiveByName = (name: string, file: EngineFile) => Promise<void>;
 
-type FetchFile = (url: URL) => Promise<Uint8Array>;
-
-async function fetchFolder(folder: URL, fetchFile: FetchFile): Promise<Record<string, Uint8Array>> {
-  const fetchByName = async (name: string) => [name, await fetchFile(within(folder, name))] as const;
+async function giveFolder(
+  engine: Promise<Engine>,
+  fetchByName: FetchByName,
+  give: GiveByName,
+): Promise<void> {
   // The small file first: a mistyped address should not cost the weights' download.
   const config = await fetchByName("config.json");
-  const [tokenizer, weights] = await Promise.all([fetchTokenizer(fetchByName), fetchWeights(fetchByName)]);
-  return Object.fromEntries([config, ...tokenizer, ...weights]);
+  const tokenizer = fetchTokenizer(fetchByName);
+  const smallFiles = tokenizer.then((files) => Object.fromEntries([config, ...files]));
+  await Promise.all([smallFiles, giveWeights(engine, smallFiles, fetchByName, give)]);
+}
+
+/** `model.safetensors`, or the shards that `model.safetensors.index.json` names. */
+async function giveWeights(
+  engine: Promise<Engine>,
+  smallFiles: Promise<Record<string, Uint8Array>>,
+  fetchByName: FetchByName,
+  give: GiveByName,
+): Promise<void> {
+  const one = "model.safetensors";
+  const alone = new EngineFile(engine, one, async (engine) => engine.beginFolder(await smallFiles, 1));
+  const whole = await unlessMissing(give(one, alone).then(() => true));
+  if (whole) return;
+  const [, index] = await fetchByName("model.safetensors.index.json");
+  const shards = shardNames(index);
+  for (let beginning = 1; ; beginning++) {
+    try {
+      await giveShards(shards, engine, smallFiles, give);
+      return;
+    } catch (error) {
+      if (!(error instanceof ChangedShard)) throw error;
+      if (beginning === MOST_BEGINNINGS) throw error.failure;
+    }
+  }
+}
+
+/** A shard was begun again: what is joined of it and of others could be of two models. */
+class ChangedShard extends Error {
+  readonly failure: GanderError;
+
+  constructor(name: string) {
+    super(name);
+    this.failure = new GanderError(
+      "network",
+      name,
+      "it changes or breaks off again and again",
+      "one whole file",
+    );
+  }
+}
+
+/** One after the other, each from its start to its end. */
+async function giveShards(
+  shards: readonly string[],
+  engine: Promise<Engine>,
+  smallFiles: Promise<Record<string, Uint8Array>>,
+  give: GiveByName,
+): Promise<void> {
+  const begun = new Set<string>();
+  for (const name of shards) {
+    const file = new EngineFile(engine, name, async (engine) => {
+      if (begun.has(name)) throw new ChangedShard(name);
+      if (begun.size === 0) engine.beginFolder(await smallFiles, shards.length);
+      begun.add(name);
+    });
+    await give(name, file);
+  }
 }
 
 /** `tokenizer.json`, or `spiece.model` with the number of sentinels that `tokenizer_config.json` says; or nothing. */
@@ -69,17 +202,6 @@ async function fetchTokenizer(fetchByName: FetchByName): Promise<NamedFile[]> {
   const names = ["spiece.model", "tokenizer_config.json"];
   const parts = await Promise.all(names.map((name) => unlessMissing(fetchByName(name))));
   return parts.filter((part) => part !== undefined);
-}
-
-type NamedFile = readonly [name: string, bytes: Uint8Array];
-type FetchByName = (name: string) => Promise<NamedFile>;
-
-/** `model.safetensors`, or the shards that `model.safetensors.index.json` names. */
-async function fetchWeights(fetchByName: FetchByName): Promise<NamedFile[]> {
-  const whole = await unlessMissing(fetchByName("model.safetensors"));
-  if (whole) return [whole];
-  const [, bytes] = await fetchByName("model.safetensors.index.json");
-  return Promise.all(shardNames(bytes).map(fetchByName));
 }
 
 function shardNames(index: Uint8Array): string[] {

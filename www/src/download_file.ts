@@ -1,8 +1,7 @@
 // Whole files, put together of as many answers as it takes: an attempt that broke off is gone on with where it ended.
 
-import { ByteSink } from "./byte_sink.ts";
-import { hexSha256 } from "./digest.ts";
-import { GanderError } from "./errors.ts";
+import { GanderError, isOfFile, toGanderError } from "./errors.ts";
+import type { FileReceiver } from "./file_receiver.ts";
 import { announcedBytes, contentRangeOf, type FileVersion, rangeHeaders, versionOf } from "./file_version.ts";
 import {
   type Exchange,
@@ -14,9 +13,10 @@ import {
 } from "./transfer.ts";
 import { WrongAnswers } from "./wrong_answers.ts";
 
-/** A file, or its beginning, and which version of it. */
-export interface HeldFile {
-  readonly sink: ByteSink;
+/** How much of a file, and of which version, went to whoever receives it. */
+export interface FileProgress {
+  receiver: FileReceiver;
+  length: number;
   version: FileVersion;
   /** Null as long as the server has not said. */
   total: number | null;
@@ -27,15 +27,11 @@ export interface FileOptions extends TransferOptions {
   limitBytes: number;
   /** Of the whole file, where it is known. */
   sha256?: string | undefined;
-  /** What the file begins with. Another one is not worth reading to its end. */
-  magic?: string | undefined;
   onBytes?: ((loaded: number, total: number | null) => void) | undefined;
-  /** Called with every chunk that came; what it does is waited for. */
-  onHeld?: ((held: HeldFile) => Promise<void>) | undefined;
 }
 
-export function emptyFile(): HeldFile {
-  return { sink: new ByteSink(), version: null, total: null };
+export function noneOfFile(receiver: FileReceiver): FileProgress {
+  return { receiver, length: 0, version: null, total: null };
 }
 
 /**
@@ -59,46 +55,45 @@ export function isStillOf(
 }
 
 /**
- * Completes what is held of a file.
- * @throws GanderError `invalid-file` beyond the limit; `page-mismatch` for another hash; what {@link transfer} throws.
+ * Gives the receiver what it lacks of a file.
+ * @throws GanderError `invalid-file` beyond the limit; `page-mismatch` for another hash; what {@link transfer} and the
+ *   receiver throw.
  */
 export function downloadFile(
   network: Network,
   url: string,
-  held: HeldFile,
+  file: FileProgress,
   options: FileOptions,
 ): Promise<void> {
-  return transfer(network, url, new FileExchange(url, held, options), options);
+  return transfer(network, url, new FileExchange(url, file, options), options);
 }
 
 class FileExchange implements Exchange<void> {
   readonly #url: string;
-  readonly #file: HeldFile;
+  readonly #file: FileProgress;
   readonly #options: FileOptions;
   readonly #wrongAnswers = new WrongAnswers();
 
-  constructor(url: string, file: HeldFile, options: FileOptions) {
+  constructor(url: string, file: FileProgress, options: FileOptions) {
     this.#url = url;
     this.#file = file;
     this.#options = options;
   }
 
   headers(): Record<string, string> {
-    const { sink, version } = this.#file;
-    if (sink.length === 0) return {};
+    const { length, version } = this.#file;
+    if (length === 0) return {};
     // Without a version or a hash nobody could tell that the rest is of the same file.
     if (version === null && this.#options.sha256 === undefined) return {};
-    return rangeHeaders(this.#url, sink.length, undefined, version);
+    return rangeHeaders(this.#url, length, undefined, version);
   }
 
   held(): number {
-    return this.#file.sink.length;
+    return this.#file.length;
   }
 
   restart(): void {
-    const file = this.#file;
-    file.sink.clear();
-    file.version = file.total = null;
+    Object.assign(this.#file, { length: 0, version: null, total: null });
   }
 
   async receive(response: Response, chunks: AsyncIterable<Uint8Array>): Promise<void> {
@@ -110,24 +105,26 @@ class FileExchange implements Exchange<void> {
     file.version = version;
     file.total = this.#totalOf(response);
     this.#checkLimit();
-    file.sink.reserve(file.total ?? 0, this.#url);
+    if (file.length === 0) {
+      const isHashed = this.#options.sha256 !== undefined;
+      await this.#given(() => file.receiver.begin({ total: file.total, isHashed }));
+    }
     this.#report();
     for await (const chunk of chunks) {
-      file.sink.append(chunk, this.#url);
+      file.length += chunk.length;
       this.#checkLimit();
-      this.#checkMagic();
+      await this.#given(() => file.receiver.add(chunk));
       this.#report();
-      await this.#options.onHeld?.(file);
     }
     await this.#finish();
   }
 
   #checkRest(response: Response, version: FileVersion): void {
     const range = contentRangeOf(response);
-    const { sink } = this.#file;
+    const { length } = this.#file;
     // Who sends a part unasked is past helping; of what was asked for, it must be the rest.
-    const isRest = range === undefined ? sink.length > 0 : range?.start === sink.length;
-    if (!isRest) throw this.#wrong("the server answered another range");
+    const isRest = range === undefined ? length > 0 : range?.start === length && length > 0;
+    if (!isRest) throw this.#wrong(this.#mismatch("the server answered another range"));
     if (version === this.#file.version) return;
     this.restart();
     throw new TransientFailure(this.#mismatch("the file changed between two requests"));
@@ -138,45 +135,49 @@ class FileExchange implements Exchange<void> {
     const range = contentRangeOf(response);
     if (range) return range.total ?? range.end + 1;
     const announced = announcedBytes(response);
-    return announced === null ? null : this.#file.sink.length + announced;
+    return announced === null ? null : this.#file.length + announced;
   }
 
   #checkLimit(): void {
-    const { sink, total } = this.#file;
+    const { length, total } = this.#file;
     const { limitBytes } = this.#options;
     const expected = `at most ${limitBytes} bytes`;
     const invalid = (problem: string) => new GanderError("invalid-file", this.#url, problem, expected);
     if (total !== null && total > limitBytes) throw invalid(`the server announces ${total} bytes`);
-    if (sink.length > limitBytes) throw invalid("the answer does not end");
+    if (length > limitBytes) throw invalid("the answer does not end");
   }
 
-  #checkMagic(): void {
-    const { magic } = this.#options;
-    const { sink } = this.#file;
-    if (magic === undefined || sink.length < magic.length) return;
-    const found = String.fromCharCode(...sink.bytes(0, magic.length));
-    if (found === magic) return;
-    this.restart();
-    throw new GanderError("invalid-file", this.#url, `it begins with ${JSON.stringify(found)}`, `"${magic}"`);
+  /** What the receiver does. Where the file's hash is known, one that it refuses is not the file. */
+  async #given<T>(give: () => Promise<T> | T): Promise<T> {
+    try {
+      return await give();
+    } catch (error) {
+      if (this.#options.sha256 === undefined || !isOfFile(error)) throw error;
+      throw this.#wrong(toGanderError(error));
+    }
   }
 
   async #finish(): Promise<void> {
-    const { sink, total } = this.#file;
-    if (total !== null && sink.length < total) {
-      const problem = `the answer ended after ${sink.length} of ${total} bytes`;
+    const { length, total, receiver } = this.#file;
+    if (total !== null && length < total) {
+      const problem = `the answer ended after ${length} of ${total} bytes`;
       throw outage(new GanderError("network", this.#url, problem, "all of them"));
     }
-    if (total !== null && sink.length > total) throw this.#wrong("more bytes came than were announced");
+    if (total !== null && length > total) {
+      throw this.#wrong(this.#mismatch("more bytes came than were announced"));
+    }
     const { sha256 } = this.#options;
-    const found = sha256 === undefined ? undefined : await hexSha256(sink.bytes());
-    if (found !== undefined && found !== sha256?.toLowerCase()) throw this.#wrong(`SHA-256 is ${found}`);
-    this.#file.total = sink.length;
+    const found = await this.#given(() => receiver.end());
+    if (sha256 !== undefined && found !== undefined && found !== sha256.toLowerCase()) {
+      throw this.#wrong(this.#mismatch(`SHA-256 is ${found}`));
+    }
+    this.#file.total = length;
     this.#report();
   }
 
-  #wrong(problem: string): GanderError | TransientFailure {
+  #wrong(failure: GanderError): GanderError | TransientFailure {
     this.restart();
-    return this.#wrongAnswers.with(this.#mismatch(problem));
+    return this.#wrongAnswers.with(failure);
   }
 
   #mismatch(problem: string): GanderError {
@@ -186,6 +187,6 @@ class FileExchange implements Exchange<void> {
   }
 
   #report(): void {
-    this.#options.onBytes?.(this.#file.sink.length, this.#file.total);
+    this.#options.onBytes?.(this.#file.length, this.#file.total);
   }
 }

@@ -86,8 +86,20 @@ export interface Engine {
   deviceInfo(): LoadedDevice;
   /** After the device failed or went away: another for the same base and experts. */
   reopen(): Promise<void>;
-  loadGguf(name: string, bytes: Uint8Array): Promise<void>;
-  loadHuggingFace(name: string, files: Record<string, Uint8Array>): Promise<void>;
+  /** Begins a base that is one GGUF file; what has come of another is dropped. Then its file, and `finishBase`. */
+  beginGguf(): void;
+  /** Begins a base that is a Hugging Face folder: its small files by name, and how many files of weights will follow. */
+  beginFolder(smallFiles: Record<string, Uint8Array>, weightFiles: number): void;
+  /** Begins a file of weights, of so many bytes if that is known. `isHashed`: its end tells its SHA-256. */
+  beginFile(name: string, bytes: number | undefined, isHashed: boolean): void;
+  /** The file's next bytes. What is wrong with it is thrown as soon as it shows. */
+  push(chunk: Uint8Array): void;
+  /** The file has no more bytes. */
+  endFile(): string | undefined;
+  /** All files have come. */
+  finishBase(name: string): Promise<void>;
+  /** Memory for experts' pages, in bytes of 32-bit factors. */
+  setPoolBytes(bytes: number): void;
   baseInfo(): Base;
   /** Adds the experts of catalogues. Returns them catalogue by catalogue, under the names that set all of them apart. */
   addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]>;

@@ -4,7 +4,7 @@
 // between two of them the event loop gets its turn, so an abort is heard within one step.
 
 import { AdapterStore } from "./adapter_store.ts";
-import { type BaseFiles, fetchBase, giveBase } from "./base_files.ts";
+import { dropBase, type GivenBase, giveBase } from "./base_files.ts";
 import { fetchCatalog, readOrDrop } from "./catalog_files.ts";
 import { CatalogPages } from "./catalog_pages.ts";
 import type { Engine, EngineModule, StartRequest } from "./engine.ts";
@@ -70,7 +70,7 @@ export class EngineHost implements Host {
     const cache = await PageCache.open(request.cache);
     const files = new FileStore(network, cache, request.integrity);
     const starting = this.#startEngineModule(request.wasmUrl);
-    // While the files are on their way the device is opened: its shaders take a while to compile.
+    // While the first bytes are on their way the device is opened: its shaders take a while to compile.
     const opening = starting.then(async (engineModule) => {
       const engine = engineModule.createEngine();
       await engine.openDevice(request.device);
@@ -79,7 +79,7 @@ export class EngineHost implements Host {
     const fetchOne = (url: string) => fetchCatalog(files, url, starting, report, transfers.signal);
     const [engine, base, catalogs] = await allOrFirstFailure(transfers, [
       opening,
-      fetchBase(files, request.base, report, transfers.signal),
+      giveBase(files, request.base, opening, report, transfers.signal),
       Promise.all(catalogUrls.map(fetchOne)),
     ]).catch((error) => {
       opening.then((engine) => engine.free()).catch(() => {});
@@ -87,7 +87,8 @@ export class EngineHost implements Host {
     });
     throwIfAborted("load", signal);
     try {
-      await this.#giveBase(engine, base, files);
+      await this.#finishBase(engine, base, files);
+      if (request.adapterPoolBytes !== undefined) engine.setPoolBytes(request.adapterPoolBytes);
       const experts = await readOrDrop(files, catalogUrls, () => engine.addCatalogs(catalogs));
       const device = engine.deviceInfo();
       this.#engine = engine;
@@ -260,12 +261,11 @@ export class EngineHost implements Host {
     events.onDevice(engine.deviceInfo());
   }
 
-  async #giveBase(engine: Engine, base: BaseFiles, files: FileStore): Promise<void> {
+  async #finishBase(engine: Engine, base: GivenBase, files: FileStore): Promise<void> {
     try {
-      await giveBase(engine, base);
+      await engine.finishBase(base.name);
     } catch (error) {
-      // A copy that is no base must not be kept; one that the device had no room for may.
-      if (!deviceFailures.has(toGanderError(error).code)) for (const url of base.urls) await files.drop(url);
+      await dropBase(files, base, error);
       throw error;
     }
   }

@@ -127,6 +127,21 @@ export function toGanderError(error: unknown): GanderError {
   return new GanderError("internal", "gander", text, "no such failure: please report it", { cause: error });
 }
 
+/** What the engine finds wrong with a file, whoever brought it. */
+const fileProblems = new Set<GanderErrorCode>([
+  "io",
+  "invalid-file",
+  "unsupported",
+  "missing-tensor",
+  "shape-mismatch",
+  "not-finite",
+]);
+
+/** Whether an error is about a file's content, and not about the way to it or about whoever reads it. */
+export function isOfFile(error: unknown): boolean {
+  return fileProblems.has(toGanderError(error).code);
+}
+
 function isPlainError(error: unknown): error is PlainError {
   if (typeof error !== "object" || error === null) return false;
   const fields = error as Record<string, unknown>;

@@ -27,6 +27,7 @@ export interface LoadRequest {
   catalogUrls?: string[];
   device: DeviceName;
   budget?: Budget;
+  adapterPoolBytes?: number;
   wasmUrl: string;
   /** Absent as false: nothing outlives the model. */
   cache?: CacheOptions | false;

@@ -22,6 +22,9 @@ export function loadRequest(options: LoadOptions, wasmUrl: string): LoadRequest 
   };
   checkBudget("budget", options.budget);
   if (options.budget) request.budget = options.budget;
+  if (options.adapterPoolBytes !== undefined) {
+    request.adapterPoolBytes = positive("adapterPoolBytes", options.adapterPoolBytes);
+  }
   const catalogs = [options.experts ?? []].flat();
   if (catalogs.length > 0) request.catalogUrls = catalogs.map((url) => absoluteUrl(url, "experts"));
   if (options.network !== undefined) request.network = checkedNumbers("network", options.network);
@@ -45,11 +48,13 @@ function checkedCache(options: CacheOptions): CacheOptions {
 /** Options that are all numbers above 0; those set to undefined are left out. */
 function checkedNumbers<Options extends object>(option: string, options: Options): Options {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  for (const [name, value] of given) {
-    if (typeof value === "number" && value > 0) continue;
-    throw new GanderError("invalid-option", `${option}.${name}`, `it is ${value}`, "a number above 0");
-  }
+  for (const [name, value] of given) positive(`${option}.${name}`, value);
   return Object.fromEntries(given) as Options;
+}
+
+function positive(place: string, value: unknown): number {
+  if (typeof value === "number" && value > 0) return value;
+  throw new GanderError("invalid-option", place, `it is ${value}`, "a number above 0");
 }
 
 function checkedHashes(integrity: Record<string, string>): Record<string, string> {

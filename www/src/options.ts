@@ -73,6 +73,7 @@ const loadOptions: Record<keyof LoadOptions, Kind> = {
   device: string,
   onProgress: callback,
   budget: object,
+  adapterPoolBytes: number,
   cache: anything,
   network: anything,
   integrity: anything,

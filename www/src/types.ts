@@ -237,6 +237,12 @@ export interface LoadOptions {
   onProgress?: OnProgress;
   /** For all answers of this model together. What goes beyond it is done without, as with `onMiss: "skip"`. */
   budget?: Budget;
+  /**
+   * Memory for the experts' pages that the engine holds, as 32-bit numbers: an adapter of 16-bit numbers takes twice its file.
+   * Default 512 MiB, and less where a GPU has less. What was wanted longest ago makes room, and comes back out of the cache.
+   * One that cannot hold what a single step wants fails with `pool-too-small`, which says how much that is.
+   */
+  adapterPoolBytes?: number;
   /** Stops the loading, and frees what came. */
   signal?: AbortSignal;
   /**

@@ -34,12 +34,8 @@ class WasmEngine extends Engine implements EngineContract {
     return unlessPanicked(super.reopen());
   }
 
-  override loadGguf(name: string, bytes: Uint8Array): Promise<void> {
-    return unlessPanicked(super.loadGguf(name, bytes));
-  }
-
-  override loadHuggingFace(name: string, files: Record<string, Uint8Array>): Promise<void> {
-    return unlessPanicked(super.loadHuggingFace(name, files));
+  override finishBase(name: string): Promise<void> {
+    return unlessPanicked(super.finishBase(name));
   }
 
   override addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]> {

@@ -61,7 +61,7 @@ export class WorkerHost implements Host {
       // Nothing in a half-loaded worker is worth keeping.
       onAbort(signal, () => this.#loading && this.#end(aborted("load", signal)));
       this.#loading = { resolve, reject, onProgress };
-      this.#worker.postMessage({ kind: "load", request });
+      this.#worker.postMessage({ kind: "load", request: withoutBuffer(request) });
     });
   }
 
@@ -177,6 +177,13 @@ export class WorkerHost implements Host {
     for (const asked of this.#asked.values()) asked.reject(reason);
     this.#asked.clear();
   }
+}
+
+/** A buffer would be in the worker's memory as a whole; a Blob is read from part by part. */
+function withoutBuffer(request: LoadRequest): LoadRequest {
+  const { base } = request;
+  if (!("gguf" in base) || base.gguf instanceof Blob) return request;
+  return { ...request, base: { ...base, gguf: new Blob([base.gguf]) } };
 }
 
 function expectedWorker(url: string): string {

@@ -53,7 +53,17 @@ impl Gguf {
     /// Refused, besides what is truncated or of another format: duplicate keys and tensor names, tensors that
     /// are misaligned, overlap or end outside the file, and tensor types that gander cannot read.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Gguf> {
-        reader::parse(name, bytes).map_err(|error| error.inside(name))
+        let whole = Gguf::parse_start(name, bytes, Some(bytes.len()))?;
+        Ok(whole.expect("no more bytes are needed than a file has"))
+    }
+
+    /// Reads a header from the first bytes of a file; nothing, if it does not end within them. `file_length` is the length
+    /// of the whole file, if known.
+    ///
+    /// # Errors
+    /// Those of [`Gguf::parse`], as soon as they are certain.
+    pub fn parse_start(name: &str, bytes: &[u8], file_length: Option<usize>) -> Result<Option<Gguf>> {
+        reader::parse(name, bytes, file_length).map_err(|error| error.inside(name))
     }
 
     /// The value of a key.
@@ -180,7 +190,7 @@ pub fn contents(gguf: &Gguf) -> Result<Contents> {
         // The translation is one to one, and the reader has refused tensors of the same name.
         stored.insert(name, tensor);
     }
-    Contents::new(config, vec![gguf.file.clone()], stored)
+    Contents::new(config, vec![gguf.file.clone()], stored, true)
 }
 
 pub use config::write as config_metadata;

@@ -13,12 +13,20 @@ const MOST_DIMENSIONS: u32 = 4;
 /// The largest alignment that is believed. Files have 32; some write 64 or 4096.
 const LARGEST_ALIGNMENT: usize = 1 << 20;
 
-/// Reads everything before the weights, and checks where the weights are. Errors lack the file's name.
-pub fn parse(file: &str, bytes: &[u8]) -> Result<Gguf> {
-    let mut cursor = Cursor { bytes, at: 0 };
+/// Reads everything before the weights, and checks where the weights are; nothing, if more bytes are needed for that.
+/// `file_length` is that of the whole file, as far as it is known. Errors lack the file's name.
+pub fn parse(file: &str, start: &[u8], file_length: Option<usize>) -> Result<Option<Gguf>> {
+    let mut cursor = Cursor { bytes: start, at: 0, file_length, needs_more: false };
+    match read(file, &mut cursor) {
+        Err(_) if cursor.needs_more => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+fn read(file: &str, cursor: &mut Cursor) -> Result<Gguf> {
     let magic = cursor.take(4, "magic")?;
     if magic != MAGIC {
-        return Err(invalid("magic", format!("is {magic:02x?}"), "\"GGUF\""));
+        return Err(invalid("magic", format!("is \"{}\"", magic.escape_ascii()), "\"GGUF\""));
     }
     let version = cursor.u32("version")?;
     if version.swap_bytes() <= 3 {
@@ -50,7 +58,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Gguf> {
     let data_start = cursor.at.next_multiple_of(alignment);
     let tensors = raw
         .into_iter()
-        .map(|tensor| tensor.place(data_start, alignment, bytes.len()))
+        .map(|tensor| tensor.place(data_start, alignment, cursor.file_length))
         .collect::<Result<Vec<_>>>()?;
     check_disjoint(&tensors)?;
     Ok(Gguf { file: file.to_string(), metadata, tensors })
@@ -103,7 +111,8 @@ struct RawTensor {
 }
 
 impl RawTensor {
-    fn place(self, data_start: usize, alignment: usize, file_length: usize) -> Result<TensorInfo> {
+    fn place(self, data_start: usize, alignment: usize, file_length: Option<usize>) -> Result<TensorInfo> {
+        let file_length = file_length.unwrap_or(usize::MAX);
         let RawTensor { name, shape, encoding, offset } = self;
         let Some(length) = encoding.byte_len(&shape) else {
             return Err(invalid(
@@ -136,15 +145,21 @@ impl RawTensor {
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
+    file_length: Option<usize>,
+    /// What could not be read may yet come.
+    needs_more: bool,
 }
 
 impl<'a> Cursor<'a> {
     fn take(&mut self, length: usize, what: &str) -> Result<&'a [u8]> {
         let rest = &self.bytes[self.at..];
         let Some(taken) = rest.get(..length) else {
+            let left = self.file_length.map(|file_length| file_length.saturating_sub(self.at));
+            self.needs_more = left.is_none_or(|left| length <= left);
+            let left = left.unwrap_or(rest.len());
             return Err(invalid(
                 what,
-                format!("needs {length} bytes at byte {}, and the file has {} more", self.at, rest.len()),
+                format!("needs {length} bytes at byte {}, and the file has {left} more", self.at),
                 "a whole file; this one is truncated or its lengths are wrong",
             ));
         };

@@ -106,7 +106,7 @@ test("a download that broke off is gone on with by the next visit, at the last w
   const loaded: number[] = [];
   assert.deepEqual(await visit({ onBytes: (bytes) => loaded.push(bytes) }), file);
   assert.deepEqual(ranges(), [`bytes=${2 * piece}-`]);
-  assert.equal(loaded[0], 2 * piece);
+  assert.deepEqual(loaded.slice(0, 2), [piece, 2 * piece]);
   server.seen.length = 0;
   assert.deepEqual(await visit(), file);
   assert.deepEqual(ranges(), ["bytes=0-0"]);

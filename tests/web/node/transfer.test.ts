@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { downloadFile, emptyFile, type FileOptions } from "../../../www/src/download_file.ts";
+import { downloadFile, type FileOptions, noneOfFile } from "../../../www/src/download_file.ts";
 import { downloadRange } from "../../../www/src/download_range.ts";
 import { GanderError } from "../../../www/src/errors.ts";
+import { CollectedFile } from "../../../www/src/file_receiver.ts";
 import { checkRedirect } from "../../../www/src/safe_url.ts";
 import { defaultNetwork, type Network } from "../../../www/src/transfer.ts";
 import { FaultServer } from "../fault_server.ts";
@@ -103,9 +104,10 @@ describe("a byte range", () => {
 
 describe("a whole file", () => {
   const whole = async (options: Partial<FileOptions> = {}, patience: Partial<Network> = {}) => {
-    const held = emptyFile();
-    await downloadFile({ ...network, ...patience }, url, held, { limitBytes: 2_000_000, ...options });
-    return held.sink.bytes();
+    const collected = new CollectedFile(url);
+    const file = noneOfFile(collected);
+    await downloadFile({ ...network, ...patience }, url, file, { limitBytes: 2_000_000, ...options });
+    return collected.bytes();
   };
 
   test("comes with its progress in bytes", async () => {
