@@ -17,6 +17,7 @@
 mod activations;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod arm;
+mod factors;
 pub(crate) mod plain;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod wasm;
@@ -25,6 +26,7 @@ pub(crate) mod x86;
 
 pub(crate) use activations::Form;
 pub use activations::{Activations, Block};
+pub use factors::Factor;
 
 use half::f16;
 
@@ -145,8 +147,14 @@ impl Panels<'_> {
         }
     }
 
+    /// Number of rows, those that fill the last panel up included.
+    pub fn rows(&self) -> usize {
+        self.bytes.len() / self.bits.panel_bytes(self.cols) * ROWS
+    }
+
     /// Every row times every token. `output` is given a token's index, the index of a row, and the sums of that row and of
     /// those that follow it in its panel; rows beyond the weight's last have sums too.
+    #[inline(always)]
     pub fn multiply(
         &self,
         activations: &Activations,
@@ -173,6 +181,7 @@ impl Panels<'_> {
         }
     }
 
+    #[inline(always)]
     fn tile<const TOKENS: usize>(
         &self,
         panel: &[u8],

@@ -15,6 +15,12 @@ pub struct Scratch {
     pub floats: Vec<f32>,
     /// More of them.
     pub sorted: Vec<f32>,
+    /// Products of tokens and gates.
+    pub products: Vec<f32>,
+    /// By row of the gates, what is added to its score.
+    pub row_biases: Vec<f32>,
+    /// Rows of the gates that may be chosen, and their scores.
+    pub scored: Vec<(u32, f32)>,
     /// The best experts so far, best first: the gate's row and its score.
     pub ranking: Vec<(u32, f32)>,
     /// Work with the factors of experts, sorted by where they are: a factor is read once for all tokens that want it.
@@ -30,6 +36,8 @@ pub struct FactorUse {
     pub token: u32,
     /// For which of its slots, over all sites.
     pub slot: u32,
+    /// The bits of the float that the product is multiplied with.
+    pub scale: u32,
 }
 
 impl Default for Scratch {
@@ -40,6 +48,9 @@ impl Default for Scratch {
             activations: Activations::default(),
             floats: Vec::new(),
             sorted: Vec::new(),
+            products: Vec::new(),
+            row_biases: Vec::new(),
+            scored: Vec::new(),
             ranking: Vec::new(),
             order: Vec::new(),
         }

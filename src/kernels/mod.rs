@@ -10,6 +10,7 @@
 pub mod attention;
 pub mod attention_step;
 pub mod embed;
+pub(crate) mod gates;
 pub mod input;
 pub mod linear;
 pub mod next_token;

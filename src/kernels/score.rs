@@ -3,10 +3,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::kernels::gates::{GateRows, ScoreRows};
 use crate::kernels::input::{self, Input};
 use crate::kernels::linear::{TILE_ROWS, TILE_TOKENS};
-use crate::kernels::route::{Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON};
-use crate::kernels::{dot, total};
+use crate::kernels::route::{Deltas, Flags, Gates};
 use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
@@ -72,86 +72,16 @@ impl Compute for Score {
         let params: &Params = bytemuck::from_bytes(params);
         let [_, x, norm, vectors, table, flags, deltas] = arguments else { unreachable!("access list") };
         let Scratch { input, floats: centred, .. } = scratch;
-        let u = input::compute(params.input, params.epsilon, x, norm, input);
         let gates = GateRows::new(vectors, table, params.sites as usize);
+        if gates.scan.is_some() {
+            // Then `route` scores what may be chosen and no more.
+            return;
+        }
+        let u = input::compute(params.input, params.epsilon, x, norm, input);
         let rows =
             ScoreRows { site_words: params.site_words as usize, slots_words: params.slots_words as usize };
         let deltas = deltas.as_mut_slice();
         gates.score(u, x.rows, &flags.as_slice::<f32>()[1..], rows, deltas, centred);
-    }
-}
-
-/// Where scores go among the words of deltas.
-#[derive(Clone, Copy)]
-pub(crate) struct ScoreRows {
-    /// Words of a site of one token.
-    pub site_words: usize,
-    /// Of these, those before the scores.
-    pub slots_words: usize,
-}
-
-/// Tokens for which a gate is read once: with it they fit the first cache.
-const TILE: usize = 8;
-
-/// The gates of all sites, as the CPU reads them.
-pub(crate) struct GateRows<'a> {
-    vectors: &'a [f32],
-    stride: usize,
-    /// For each site the first of its rows and their number.
-    ranges: &'a [u32],
-    /// By row.
-    pub entries: &'a [Entry],
-}
-
-impl<'a> GateRows<'a> {
-    pub fn new(vectors: &'a Argument, table: &'a Argument, sites: usize) -> Self {
-        let (ranges, entries) = table.as_slice::<u32>().split_at(2 * sites);
-        let entries = bytemuck::cast_slice(entries);
-        GateRows { vectors: vectors.as_slice(), stride: vectors.cols, ranges, entries }
-    }
-
-    /// The first row of a site, and how many it has.
-    pub fn range(&self, site: usize) -> (usize, usize) {
-        (self.ranges[2 * site] as usize, self.ranges[2 * site + 1] as usize)
-    }
-
-    /// The scores of all tokens on every site, as the bits of floats. `biases`: by expert; `centred`: room for some tokens.
-    #[inline(always)]
-    pub fn score(
-        &self,
-        u: &[f32],
-        tokens: usize,
-        biases: &[f32],
-        rows: ScoreRows,
-        deltas: &mut [u32],
-        centred: &mut Vec<f32>,
-    ) {
-        let d_in = u.len() / tokens;
-        let token_words = self.ranges.len() / 2 * rows.site_words;
-        for (u, deltas) in u.chunks(TILE * d_in).zip(deltas.chunks_mut(TILE * token_words)) {
-            let mut scales = [0.0; TILE];
-            centred.clear();
-            for (u, scale) in u.chunks_exact(d_in).zip(&mut scales) {
-                let mean = total(u) / d_in as f32;
-                let first = centred.len();
-                centred.extend(u.iter().map(|u| u - mean));
-                let variance = dot(&centred[first..], &centred[first..]) / d_in as f32;
-                *scale = 1.0 / (variance + LAYER_NORM_EPSILON).sqrt();
-            }
-            for site in 0..self.ranges.len() / 2 {
-                let (first, count) = self.range(site);
-                for index in 0..count {
-                    let gate = &self.vectors[(first + index) * self.stride..][..d_in];
-                    let bias = biases[self.entries[first + index].expert as usize];
-                    let place = site * rows.site_words + rows.slots_words + index;
-                    let tokens = centred.chunks_exact(d_in).zip(&scales);
-                    for ((centred, scale), deltas) in tokens.zip(deltas.chunks_exact_mut(token_words)) {
-                        let score = if bias == LOWEST { LOWEST } else { scale * dot(centred, gate) + bias };
-                        deltas[place] = score.to_bits();
-                    }
-                }
-            }
-        }
     }
 }
 
