@@ -188,12 +188,12 @@ mod tests {
         let mut device = Device::cpu();
         let mut pool = AdapterPool::new(&mut device, FactorLayout::Floats, &[3, 2, 3], 2 * PAGE_BYTES);
         assert_eq!(pool.touch(&[0]).unwrap(), [0]);
-        pool.insert(&mut device, 0, &[1.0; 3]);
+        pool.insert(&mut device, 0, &[1.0f32; 3]);
         assert_eq!(pool.touch(&[1]).unwrap(), [1]);
-        pool.insert(&mut device, 1, &[2.0; 2]);
+        pool.insert(&mut device, 1, &[2.0f32; 2]);
         assert!(pool.touch(&[0]).unwrap().is_empty());
         assert_eq!(pool.touch(&[2]).unwrap(), [2]);
-        pool.insert(&mut device, 2, &[3.0; 3]);
+        pool.insert(&mut device, 2, &[3.0f32; 3]);
         let [one, three] = [1.0f32, 3.0].map(f32::to_bits);
         let expected = [3, ABSENT, 6, one, one, one, three, three, three];
         assert_eq!(words(&mut device, &pool), expected);
@@ -204,8 +204,8 @@ mod tests {
         let mut device = Device::cpu();
         let mut pool = AdapterPool::new(&mut device, FactorLayout::Floats, &[3, 3], PAGE_BYTES);
         pool.touch(&[1]).unwrap();
-        pool.insert(&mut device, 1, &[1.0; 3]);
-        pool.insert(&mut device, 0, &[2.0; 3]);
+        pool.insert(&mut device, 1, &[1.0f32; 3]);
+        pool.insert(&mut device, 0, &[2.0f32; 3]);
         assert!(pool.contains(1) && !pool.contains(0));
     }
 
@@ -217,10 +217,10 @@ mod tests {
         pool.waive(&mut device, 2);
         assert_eq!(pool.touch(&[0, 1, 2]).unwrap(), [0], "one slot is enough for what is waited for");
         assert_eq!(words(&mut device, &pool)[..3], [ABSENT, WAIVED, WAIVED]);
-        pool.insert(&mut device, 1, &[1.0]);
+        pool.insert(&mut device, 1, &[1.0f32]);
         assert!(pool.contains(1) && !pool.does_without(1) && pool.does_without(2));
         pool.touch(&[2]).unwrap();
-        pool.insert(&mut device, 2, &[2.0]);
+        pool.insert(&mut device, 2, &[2.0f32]);
         assert_eq!(words(&mut device, &pool)[..3], [ABSENT, WAIVED, 3]);
         pool.waive_none(&mut device);
         assert_eq!(words(&mut device, &pool)[..3], [ABSENT, ABSENT, 3]);

@@ -123,7 +123,13 @@ pub fn pack(matrices: &[&Matrix], bits: Bits) -> Vec<u8> {
     packed
 }
 
-impl Panels<'_> {
+impl<'a> Panels<'a> {
+    /// So many rows, a multiple of 16, and so many more, and so on.
+    pub fn chunks(&self, rows: usize) -> impl Iterator<Item = Panels<'a>> {
+        let Panels { bytes, cols, bits } = *self;
+        bytes.chunks(rows / ROWS * bits.panel_bytes(cols)).map(move |bytes| Panels { bytes, cols, bits })
+    }
+
     /// Row `index` as floats. `row` has as many elements as there are columns.
     pub fn decode_row(&self, index: usize, row: &mut [f32]) {
         let panel_bytes = self.bits.panel_bytes(self.cols);

@@ -2,11 +2,14 @@
 
 use crate::panels::Activations;
 use crate::processor::Processor;
+use crate::threads::Team;
 
-/// Memory without a meaning between dispatches, and the processor to compute with.
+/// Memory without a meaning between dispatches, and the processor and the threads to compute with.
 pub struct Scratch {
     /// How products of panels are computed.
     pub processor: Processor,
+    /// Threads that share the work, where there are several.
+    pub team: Option<Team>,
     /// The input u of a product.
     pub input: Vec<f32>,
     /// The same, rounded.
@@ -44,6 +47,7 @@ impl Default for Scratch {
     fn default() -> Self {
         Scratch {
             processor: Processor::best(),
+            team: None,
             input: Vec::new(),
             activations: Activations::default(),
             floats: Vec::new(),

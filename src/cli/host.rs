@@ -20,13 +20,18 @@ pub const CATALOG: &str = "catalog.json";
 
 /// A session over a base on disk and experts on disk (catalogues and PEFT folders, in this order), and why it is on the
 /// device that it is on.
-pub fn open(choice: DeviceChoice, base: &Path, experts: &[impl AsRef<Path>]) -> Result<(Session, String)> {
+pub fn open(
+    choice: DeviceChoice,
+    threads: usize,
+    base: &Path,
+    experts: &[impl AsRef<Path>],
+) -> Result<(Session, String)> {
     let base = Base::open(base)?;
     let start = Instant::now();
     let clock = || start.elapsed().as_secs_f64() * 1e3;
-    let ChosenDevices { devices, mut reason } = now(device_choice::open(choice, Ok(()), clock))?;
+    let ChosenDevices { devices, mut reason } = now(device_choice::open(choice, threads, Ok(()), clock))?;
     let mut session = Session::on(devices, base)?;
-    now(device_choice::settle(&mut session, choice, &mut reason))?;
+    now(device_choice::settle(&mut session, choice, threads, &mut reason))?;
     for path in experts {
         let path = path.as_ref();
         let added = match path.is_dir() && !path.join(CATALOG).exists() {
@@ -35,7 +40,7 @@ pub fn open(choice: DeviceChoice, base: &Path, experts: &[impl AsRef<Path>]) -> 
         };
         added.map_err(|error| error.inside(path.display()))?;
     }
-    now(device_choice::settle(&mut session, choice, &mut reason))?;
+    now(device_choice::settle(&mut session, choice, threads, &mut reason))?;
     Ok((session, reason))
 }
 

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use gander::device_choice::DeviceChoice;
 use gander::kernels::route::Thresholds;
 use gander::session::{OnMiss, Request, Session, Strategy};
+use gander::threads::MOST_THREADS;
 use gander::{Error, ErrorCode, Result};
 
 use super::host;
@@ -22,6 +23,18 @@ struct Model {
     /// What computes
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     device: DeviceName,
+    /// Threads of the CPU; the default is a thread for each core
+    #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = thread_count)]
+    threads: usize,
+}
+
+fn default_threads() -> usize {
+    num_cpus::get_physical().min(num_cpus::get()).clamp(1, MOST_THREADS)
+}
+
+fn thread_count(text: &str) -> std::result::Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=MOST_THREADS).contains(count));
+    count.ok_or_else(|| format!("expected 1 to {MOST_THREADS}"))
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -111,8 +124,8 @@ pub struct Question {
 impl Question {
     /// A session over the model, and why it is on the device that it is on.
     pub fn open(&self) -> Result<(Session, String)> {
-        let Model { base, experts, device } = &self.model;
-        host::open((*device).into(), base, experts)
+        let Model { base, experts, device, threads } = &self.model;
+        host::open((*device).into(), *threads, base, experts)
     }
 
     /// The request; how the answer is to be drawn is the default.

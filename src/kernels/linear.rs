@@ -6,7 +6,7 @@ use crate::kernels::input::{self, Input};
 use crate::kernels::route::Deltas;
 use crate::kernels::weight::{Weight, decode_row, in_panels};
 use crate::kernels::{ABSENT, dot};
-use crate::panels::{Activations, Factor};
+use crate::panels::{Activations, Factor, Panels, ROWS};
 use crate::processor::{Compute, Processor, vectors};
 use crate::quant::BLOCK;
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
@@ -26,7 +26,7 @@ pub static KERNEL: Kernel = Kernel {
         Access::Read,
         Access::Write,
     ],
-    cpu: vectors::<Linear>,
+    cpu,
     gpu,
 };
 
@@ -108,6 +108,26 @@ pub fn record(
     recording.push(&KERNEL, &params, &tensors);
 }
 
+/// Tokens that a thread should have, so that it reads the weight for enough of them.
+const LEAST_TOKENS: usize = 4;
+/// Products of one token from which on it is worth telling other threads.
+const LEAST_PRODUCTS: usize = 200_000;
+
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
+    const X: usize = 1;
+    const DELTAS: usize = 5;
+    const Y: usize = 7;
+    match &mut scratch.team {
+        Some(team) if arguments[Y].rows >= LEAST_TOKENS * team.threads() => {
+            // Where nothing is routed there are no deltas, and no row of them to cut.
+            team.each_rows(arguments, &[X, Y, DELTAS], |part, scratch| {
+                vectors::<Linear>(params, part, scratch)
+            });
+        }
+        _ => vectors::<Linear>(params, arguments, scratch),
+    }
+}
+
 struct Linear;
 
 impl Compute for Linear {
@@ -115,7 +135,7 @@ impl Compute for Linear {
     fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
         let params: &Params = bytemuck::from_bytes(params);
         let [_, x, norm, values, scales, deltas, pool, y] = arguments else { unreachable!("access list") };
-        let Scratch { processor, input, activations, floats: rows, order, .. } = scratch;
+        let Scratch { processor, team, input, activations, floats: rows, order, .. } = scratch;
         let processor = *processor;
         let (tokens, d_out) = (y.rows, y.cols);
         let u = input::compute(params.input, params.epsilon, x, norm, input);
@@ -127,10 +147,22 @@ impl Compute for Linear {
         };
         if let Some(panels) = in_panels(values, d_in) {
             activations.quantise(u, d_in, processor);
-            panels.multiply(activations, processor, |token, row, products| {
-                let y = &mut y[token * d_out..][..d_out][row..];
-                y.iter_mut().zip(products).for_each(|(y, product)| store(y, *product));
-            });
+            let activations = &*activations;
+            let multiply = |panels: &Panels, y: &mut [f32]| {
+                let d_out = y.len() / tokens;
+                panels.multiply(activations, processor, |token, row, products| {
+                    let y = &mut y[token * d_out..][..d_out][row..];
+                    y.iter_mut().zip(products).for_each(|(y, product)| store(y, *product));
+                });
+            };
+            match team {
+                Some(team) if tokens == 1 && d_in * d_out >= LEAST_PRODUCTS => {
+                    let rows = d_out.div_ceil(team.threads() * ROWS) * ROWS;
+                    let parts = panels.chunks(rows).zip(y.chunks_mut(rows));
+                    team.each(parts, |(panels, y)| multiply(&panels, y));
+                }
+                _ => multiply(&panels, y),
+            }
         } else {
             rows.clear();
             rows.resize(ROW_TILE * d_in, 0.0);

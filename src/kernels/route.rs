@@ -375,6 +375,8 @@ impl Scanned<'_> {
             _ => f32::NEG_INFINITY,
         };
         scores.clear();
+        // However many a later step has.
+        scores.reserve(count);
         let d_in = self.centred.len();
         for (chunk, rough) in rough.chunks(LANES).enumerate() {
             // What is no number is not less.
