@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use gander::session::{Request, RoutedToken, ScoreStep, Scored, Session, Step, Strategy};
+use gander::session::{Request, Routing, ScoreStep, Scored, Session, Step, Strategy};
 use gander::{ErrorCode, Result};
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +105,7 @@ fn write(session: &mut Session, request: Request, targets: &[String], usage: &mu
         match host::step(session)? {
             Step::Token(token) => {
                 if session.output_ids().len() == 1 {
-                    usage.add(session.encoder_routing());
+                    usage.add(&session.encoder_routing());
                 }
                 usage.add(&token.routing);
             }
@@ -155,7 +155,7 @@ fn choose(
             ScoreStep::Done => break,
         }
     }
-    usage.add(session.encoder_routing());
+    usage.add(&session.encoder_routing());
     let best = score::best(&scored);
     Ok(Written {
         output: choices[best].clone(),
@@ -175,16 +175,25 @@ struct Usage {
 }
 
 impl Usage {
-    fn add(&mut self, routing: &[RoutedToken]) {
-        for RoutedToken { experts, weights, .. } in routing.iter().filter(|token| !token.experts.is_empty()) {
-            for (expert, weight) in experts.iter().zip(weights) {
-                match self.weights.get_mut(expert) {
-                    Some(sum) => *sum += f64::from(*weight),
-                    None => drop(self.weights.insert(expert.clone(), f64::from(*weight))),
-                }
+    fn add(&mut self, routing: &Routing) {
+        let Routing { names, top_k, choices, weights, .. } = routing;
+        let mut sums = vec![0.0; names.experts.len()];
+        let cells = choices.chunks_exact((*top_k).max(1)).zip(weights.chunks_exact((*top_k).max(1)));
+        for (chosen, weights) in cells {
+            // Numbers that are no place stand where fewer experts than k were chosen.
+            let taken: Vec<(usize, f64)> = (chosen.iter().zip(weights))
+                .map(|(place, weight)| (*place as usize, f64::from(*weight)))
+                .filter(|(place, _)| *place < sums.len())
+                .collect();
+            if taken.is_empty() {
+                continue;
             }
-            self.entropy += entropy_bits(weights.iter().map(|weight| f64::from(*weight)));
+            taken.iter().for_each(|(place, weight)| sums[*place] += weight);
+            self.entropy += entropy_bits(taken.iter().map(|(_, weight)| *weight));
             self.choices += 1;
+        }
+        for (expert, sum) in names.experts.iter().zip(sums).filter(|(_, sum)| *sum > 0.0) {
+            *self.weights.entry(expert.clone()).or_default() += sum;
         }
     }
 
