@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example profile                   64 tokens in, no experts
 //! cargo run --release --example profile -- 512 64 q4_0    512 tokens, 64 experts, Q4_0
+//! cargo run --release --example profile -- 64 0 q8_0 2    the same on two threads
 //! ```
 //!
 //! Each line is the least of many passes: what disturbs only ever makes slower. Within a pass the weights come from where
@@ -36,18 +37,20 @@ fn main() {
         Some("f32") => |floats: &[f32]| Values::F32(floats.to_vec()),
         Some(other) => panic!("{other:?}; expected q8_0, q4_0, f16 or f32"),
     };
-    let mut session = session(tokens, experts, round);
+    let threads = arguments.next().map_or(1, |text| text.parse().expect("a number"));
+    let mut session = session(tokens, experts, round, threads);
     for part in [Part::Encoder, Part::Decoder] {
         profile(part, &mut session);
     }
 }
 
 /// A session with an answer begun, at its 32nd token.
-fn session(tokens: usize, experts: usize, round: fn(&[f32]) -> Values) -> Session {
+fn session(tokens: usize, experts: usize, round: fn(&[f32]) -> Values, threads: usize) -> Session {
     let mut config = synthetic::config(512, 6, 1024, 8, 32128);
     config.eos_token_ids.clear();
     let checkpoint = synthetic::checkpoint(&config, 1, |_, floats| round(floats));
-    let mut session = Session::on(Device::cpu(), Base::new(checkpoint, Err(no_tokenizer("random")))).unwrap();
+    let base = Base::new(checkpoint, Err(no_tokenizer("random")));
+    let mut session = Session::on(Device::cpu_with_threads(threads), base).unwrap();
     session.set_pool_bytes(Ocean::POOL_BYTES);
     let ocean = Ocean::new(&config, experts);
     session.add_experts(ocean.experts.clone()).unwrap();

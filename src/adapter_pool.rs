@@ -1,15 +1,19 @@
 //! Which adapter pages are in the device's memory, and which make room for others.
 
+use bytemuck::NoUninit;
+
 use crate::device::Device;
 use crate::error::{Error, ErrorCode, Result};
+use crate::experts::FactorLayout;
 use crate::kernels::{ABSENT, WAIVED};
 use crate::tensor::{BufferId, DType, Tensor};
 
 /// One buffer: a table that says where each page begins, then slots of equal size, each for one page.
 pub struct AdapterPool {
-    /// (1, pages + slots × slot_floats) of `u32`, as the kernels see it.
+    /// (1, pages + slots × slot_words) of `u32`, as the kernels see it: its type says how factors lie in it.
     pub tensor: Tensor,
-    slot_floats: usize,
+    layout: FactorLayout,
+    slot_words: usize,
     /// By slot, the page in it.
     slots: Vec<Option<u32>>,
     /// By page, its slot.
@@ -22,27 +26,43 @@ pub struct AdapterPool {
 }
 
 impl AdapterPool {
-    /// A pool for pages of the given sizes in floats, within a budget of bytes. A budget too small for any page still
-    /// gives one slot.
-    pub fn new(device: &mut Device, page_floats: &[usize], budget_bytes: usize) -> AdapterPool {
-        let slot_floats = page_floats.iter().copied().max().unwrap_or(0).max(1);
-        let slot_bytes = slot_floats * DType::F32.bytes();
-        let pages = page_floats.len();
+    /// A pool for no pages.
+    pub fn empty(device: &mut Device) -> AdapterPool {
+        AdapterPool::new(device, FactorLayout::Floats, &[], 0)
+    }
+
+    /// A pool for pages of the given sizes in words of 32 bits, within a budget of bytes. A budget too small for any page
+    /// still gives one slot.
+    pub fn new(
+        device: &mut Device,
+        layout: FactorLayout,
+        page_words: &[usize],
+        budget_bytes: usize,
+    ) -> AdapterPool {
+        let slot_words = page_words.iter().copied().max().unwrap_or(0).max(1);
+        let slot_bytes = slot_words * DType::F32.bytes();
+        let pages = page_words.len();
         // Places in the pool are 32-bit, and their last value means absent.
         let addressable = (ABSENT as usize).min(device.largest_buffer() / DType::F32.bytes());
-        let most = addressable.saturating_sub(pages + 1) / slot_floats;
+        let most = addressable.saturating_sub(pages + 1) / slot_words;
         let slot_count = (budget_bytes / slot_bytes).clamp(1, pages.max(1)).min(most.max(1));
-        let tensor = device.alloc(1, pages + slot_count * slot_floats, DType::U32);
+        let tensor = device.alloc(1, pages + slot_count * slot_words, layout.dtype());
         device.write(&Tensor { cols: pages, ..tensor }, &vec![ABSENT; pages]);
         AdapterPool {
             tensor,
-            slot_floats,
+            layout,
+            slot_words,
             slots: vec![None; slot_count],
             slot_of: vec![None; pages],
             last_wanted: vec![0; pages],
             waived: vec![false; pages],
             pass: 0,
         }
+    }
+
+    /// How factors lie in it.
+    pub fn layout(&self) -> FactorLayout {
+        self.layout
     }
 
     /// Whether a page is resident.
@@ -78,7 +98,7 @@ impl AdapterPool {
     pub fn touch(&mut self, wanted: &[u32]) -> Result<Vec<u32>> {
         let needed = wanted.iter().filter(|page| !self.does_without(**page)).count();
         if needed > self.slots.len() {
-            let slot_bytes = self.slot_floats * DType::F32.bytes();
+            let slot_bytes = self.slot_words * DType::F32.bytes();
             return Err(Error::new(
                 ErrorCode::PoolTooSmall,
                 "adapter pool",
@@ -94,8 +114,8 @@ impl AdapterPool {
         Ok(wanted.iter().copied().filter(is_missing).collect())
     }
 
-    /// Puts a decoded page into a free slot, or in the place of the page that was wanted longest ago.
-    pub fn insert(&mut self, device: &mut Device, page: u32, floats: &[f32]) {
+    /// Puts the words of a page into a free slot, or in the place of the page that was wanted longest ago.
+    pub fn insert<T: NoUninit>(&mut self, device: &mut Device, page: u32, words: &[T]) {
         if self.contains(page) {
             return;
         }
@@ -113,8 +133,8 @@ impl AdapterPool {
                 oldest
             }
         };
-        let start = self.slot_of.len() + slot * self.slot_floats;
-        device.write(&self.words(start, floats.len()), floats);
+        let start = self.slot_of.len() + slot * self.slot_words;
+        device.write(&self.words(start, words.len()), words);
         self.slots[slot] = Some(page);
         self.slot_of[page as usize] = Some(slot as u32);
         device.write(&self.words(page as usize, 1), &[start as u32]);
@@ -166,14 +186,14 @@ mod tests {
     #[test]
     fn the_page_wanted_longest_ago_makes_room() {
         let mut device = Device::cpu();
-        let mut pool = AdapterPool::new(&mut device, &[3, 2, 3], 2 * PAGE_BYTES);
+        let mut pool = AdapterPool::new(&mut device, FactorLayout::Floats, &[3, 2, 3], 2 * PAGE_BYTES);
         assert_eq!(pool.touch(&[0]).unwrap(), [0]);
-        pool.insert(&mut device, 0, &[1.0; 3]);
+        pool.insert(&mut device, 0, &[1.0f32; 3]);
         assert_eq!(pool.touch(&[1]).unwrap(), [1]);
-        pool.insert(&mut device, 1, &[2.0; 2]);
+        pool.insert(&mut device, 1, &[2.0f32; 2]);
         assert!(pool.touch(&[0]).unwrap().is_empty());
         assert_eq!(pool.touch(&[2]).unwrap(), [2]);
-        pool.insert(&mut device, 2, &[3.0; 3]);
+        pool.insert(&mut device, 2, &[3.0f32; 3]);
         let [one, three] = [1.0f32, 3.0].map(f32::to_bits);
         let expected = [3, ABSENT, 6, one, one, one, three, three, three];
         assert_eq!(words(&mut device, &pool), expected);
@@ -182,25 +202,25 @@ mod tests {
     #[test]
     fn a_page_that_the_running_step_wants_stays() {
         let mut device = Device::cpu();
-        let mut pool = AdapterPool::new(&mut device, &[3, 3], PAGE_BYTES);
+        let mut pool = AdapterPool::new(&mut device, FactorLayout::Floats, &[3, 3], PAGE_BYTES);
         pool.touch(&[1]).unwrap();
-        pool.insert(&mut device, 1, &[1.0; 3]);
-        pool.insert(&mut device, 0, &[2.0; 3]);
+        pool.insert(&mut device, 1, &[1.0f32; 3]);
+        pool.insert(&mut device, 0, &[2.0f32; 3]);
         assert!(pool.contains(1) && !pool.contains(0));
     }
 
     #[test]
     fn nobody_waits_for_a_waived_page_until_it_is_there() {
         let mut device = Device::cpu();
-        let mut pool = AdapterPool::new(&mut device, &[1, 1, 1], 4);
+        let mut pool = AdapterPool::new(&mut device, FactorLayout::Floats, &[1, 1, 1], 4);
         pool.waive(&mut device, 1);
         pool.waive(&mut device, 2);
         assert_eq!(pool.touch(&[0, 1, 2]).unwrap(), [0], "one slot is enough for what is waited for");
         assert_eq!(words(&mut device, &pool)[..3], [ABSENT, WAIVED, WAIVED]);
-        pool.insert(&mut device, 1, &[1.0]);
+        pool.insert(&mut device, 1, &[1.0f32]);
         assert!(pool.contains(1) && !pool.does_without(1) && pool.does_without(2));
         pool.touch(&[2]).unwrap();
-        pool.insert(&mut device, 2, &[2.0]);
+        pool.insert(&mut device, 2, &[2.0f32]);
         assert_eq!(words(&mut device, &pool)[..3], [ABSENT, WAIVED, 3]);
         pool.waive_none(&mut device);
         assert_eq!(words(&mut device, &pool)[..3], [ABSENT, ABSENT, 3]);
@@ -209,7 +229,7 @@ mod tests {
     #[test]
     fn a_step_that_can_never_fit_is_an_error_at_once() {
         let mut device = Device::cpu();
-        let mut pool = AdapterPool::new(&mut device, &[3, 3], PAGE_BYTES);
+        let mut pool = AdapterPool::new(&mut device, FactorLayout::Floats, &[3, 3], PAGE_BYTES);
         assert_eq!(pool.touch(&[0, 1]).unwrap_err().code, ErrorCode::PoolTooSmall);
     }
 }

@@ -90,14 +90,20 @@ impl Plan {
 }
 
 impl Device {
-    /// The CPU device.
+    /// The CPU device, on the calling thread alone.
     pub fn cpu() -> Self {
-        Device::Cpu(Cpu::new(WeightLayout::Panels))
+        Device::cpu_with_threads(1)
+    }
+
+    /// The CPU device, on so many threads, the calling one among them: at most [`MOST_THREADS`](crate::threads::MOST_THREADS). The
+    /// results do not depend on their number.
+    pub fn cpu_with_threads(threads: usize) -> Self {
+        Device::Cpu(Cpu::new(WeightLayout::Panels, threads))
     }
 
     /// The CPU, and no activation is rounded: many times as slow for quantised weights, and what rounding is compared with.
     pub fn exact_cpu() -> Self {
-        Device::Cpu(Cpu::new(WeightLayout::Rows))
+        Device::Cpu(Cpu::new(WeightLayout::Rows, 1))
     }
 
     /// The GPU device. [`self_test`](crate::self_test) tests it.

@@ -48,21 +48,30 @@ pub struct ChosenDevices {
     pub reason: String,
 }
 
-/// Opens the devices that were asked for. `allowed` is an error where it is clear beforehand that there is no GPU; `now`
+/// Opens the devices that were asked for, a CPU with so many threads. `allowed` is an error where it is clear beforehand that there is no GPU; `now`
 /// tells the time in milliseconds.
 ///
 /// # Errors
 /// For [`DeviceChoice::Gpu`] and [`DeviceChoice::Split`] alone: that of `allowed`, those of [`Gpu::open`] and [`self_test::check`].
-pub async fn open(choice: DeviceChoice, allowed: Result<()>, now: impl Fn() -> f64) -> Result<ChosenDevices> {
+pub async fn open(
+    choice: DeviceChoice,
+    threads: usize,
+    allowed: Result<()>,
+    now: impl Fn() -> f64,
+) -> Result<ChosenDevices> {
+    let cpu = || Device::cpu_with_threads(threads);
+    let on_cpu = |reason| ChosenDevices { devices: cpu().into(), reason };
     match choice {
-        DeviceChoice::Cpu => Ok(cpu("asked for".to_owned())),
+        DeviceChoice::Cpu => Ok(on_cpu("asked for".to_owned())),
         DeviceChoice::Gpu | DeviceChoice::Split => {
             allowed?;
             let encoder = self_test::check(Device::gpu().await?).await?;
-            let decoder = (choice == DeviceChoice::Split).then(Device::cpu);
+            let decoder = (choice == DeviceChoice::Split).then(cpu);
             Ok(ChosenDevices { devices: Devices { encoder, decoder }, reason: "asked for".to_owned() })
         }
-        DeviceChoice::Auto => Ok(choose(allowed, now).await.unwrap_or_else(|error| cpu(error.to_string()))),
+        DeviceChoice::Auto => {
+            Ok(choose(cpu, allowed, now).await.unwrap_or_else(|error| on_cpu(error.to_string())))
+        }
     }
 }
 
@@ -71,36 +80,42 @@ pub async fn open(choice: DeviceChoice, allowed: Result<()>, now: impl Fn() -> f
 ///
 /// # Errors
 /// Those of [`Session::settle_with_smaller_pool`].
-pub async fn settle(session: &mut Session, choice: DeviceChoice, reason: &mut String) -> Result<()> {
+pub async fn settle(
+    session: &mut Session,
+    choice: DeviceChoice,
+    threads: usize,
+    reason: &mut String,
+) -> Result<()> {
     match session.settle_with_smaller_pool().await {
         Err(error) if choice == DeviceChoice::Auto => {
             *reason = error.to_string();
-            session.reopen(Device::cpu()).await
+            session.reopen(Device::cpu_with_threads(threads)).await
         }
         settled => settled,
     }
 }
 
-async fn choose(allowed: Result<()>, now: impl Fn() -> f64) -> Result<ChosenDevices> {
+async fn choose(
+    cpu: impl Fn() -> Device,
+    allowed: Result<()>,
+    now: impl Fn() -> f64,
+) -> Result<ChosenDevices> {
     allowed?;
     let gpu = Gpu::open().await?;
     if gpu.adapter().is_software {
-        return Ok(cpu(format!("the only adapter is software ({})", gpu.adapter().name)));
+        let reason = format!("the only adapter is software ({})", gpu.adapter().name);
+        return Ok(ChosenDevices { devices: cpu().into(), reason });
     }
     let gpu = self_test::check(Device::Gpu(Box::new(gpu))).await?;
     let (gpu, on_gpu) = trial(gpu, &now).await?;
-    let (_, on_cpu) = trial(Device::cpu(), &now).await?;
+    let (cpu, on_cpu) = trial(cpu(), &now).await?;
     let reason = format!("in a trial, the GPU took {on_gpu}, the CPU {on_cpu}");
     let devices = match (on_gpu.encoder < on_cpu.encoder, on_gpu.token < on_cpu.token) {
         (_, true) => Devices::from(gpu),
-        (true, false) => Devices { encoder: gpu, decoder: Some(Device::cpu()) },
-        (false, false) => Devices::from(Device::cpu()),
+        (true, false) => Devices { encoder: gpu, decoder: Some(cpu) },
+        (false, false) => Devices::from(cpu),
     };
     Ok(ChosenDevices { devices, reason })
-}
-
-fn cpu(reason: String) -> ChosenDevices {
-    ChosenDevices { devices: Device::cpu().into(), reason }
 }
 
 /// What a device took for a small model, in milliseconds.

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorCode, Result};
 use crate::formats::layout;
 use crate::formats::peft::{Adapter, LoraPart, encoding_of};
+use crate::panels::Factor;
 use crate::strategies::Vectors;
 use crate::tensor::DType;
 
@@ -87,12 +88,39 @@ impl PageTensor {
     }
 }
 
-/// Where one module's factors are in a decoded page.
+/// How the factors of a page lie in a device's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactorLayout {
+    /// Row after row, as floats.
+    Floats,
+    /// Each a [`Factor`].
+    Panels,
+}
+
+impl FactorLayout {
+    /// Words of 32 bits that a factor takes.
+    fn words(self, [rows, cols]: [usize; 2]) -> usize {
+        match self {
+            FactorLayout::Floats => rows * cols,
+            FactorLayout::Panels => Factor::words(rows, cols),
+        }
+    }
+
+    /// The type of a pool of such pages.
+    pub fn dtype(self) -> DType {
+        match self {
+            FactorLayout::Floats => DType::U32,
+            FactorLayout::Panels => DType::Factors,
+        }
+    }
+}
+
+/// Where one module's factors are in a page in a device's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placement {
-    /// First float of A (rank, d_in).
+    /// First word of A (rank, d_in).
     pub a: usize,
-    /// First float of B (d_out, rank).
+    /// First word of B (d_out, rank).
     pub b: usize,
     /// Rank of the LoRA.
     pub rank: usize,
@@ -108,13 +136,13 @@ impl Page {
         (self.range.end - self.range.start) as usize
     }
 
-    /// Number of floats that the decoded page occupies.
-    pub fn float_len(&self) -> usize {
-        self.tensors.iter().map(PageTensor::len).sum()
+    /// Number of words that the page occupies in a device's memory.
+    pub fn word_len(&self, layout: FactorLayout) -> usize {
+        self.tensors.iter().map(|tensor| layout.words(tensor.shape)).sum()
     }
 
-    /// Where a module's factors are in the decoded page, if both are in it.
-    pub fn placement(&self, module: &str) -> Option<Placement> {
+    /// Where a module's factors are in the page in a device's memory, if both are in it.
+    pub fn placement(&self, module: &str, layout: FactorLayout) -> Option<Placement> {
         let mut at = 0;
         let (mut a, mut b) = (None, None);
         for tensor in &self.tensors {
@@ -124,7 +152,7 @@ impl Page {
                     LoraPart::B => b = Some((at, tensor.shape)),
                 }
             }
-            at += tensor.len();
+            at += layout.words(tensor.shape);
         }
         let ((a, [rank, d_in]), (b, [d_out, _])) = (a?, b?);
         Some(Placement { a, b, rank, d_in, d_out })
@@ -147,7 +175,7 @@ impl Page {
                 return mismatch(format!("SHA-256 {}", hex(&found)), format!("SHA-256 {}", hex(&expected)));
             }
         }
-        let mut floats = Vec::with_capacity(self.float_len());
+        let mut floats = Vec::with_capacity(self.tensors.iter().map(PageTensor::len).sum());
         for tensor in &self.tensors {
             let [rows, cols] = tensor.shape;
             floats.extend(encoding_of(tensor.dtype).decode(rows, cols, &bytes[tensor.range()]).to_f32());
@@ -157,6 +185,18 @@ impl Page {
             return Err(Error::new(ErrorCode::NotFinite, place(), problem, "finite LoRA factors"));
         }
         Ok(floats)
+    }
+
+    /// The decoded page as a device wants it in [`FactorLayout::Panels`].
+    pub fn pack(&self, floats: &[f32]) -> Vec<u32> {
+        let mut words = Vec::with_capacity(self.word_len(FactorLayout::Panels));
+        let mut rest = floats;
+        for tensor in &self.tensors {
+            let (factor, others) = rest.split_at(tensor.len());
+            Factor::pack(factor, tensor.shape[1], &mut words);
+            rest = others;
+        }
+        words
     }
 }
 
@@ -198,9 +238,9 @@ impl Expert {
         }
     }
 
-    /// The LoRA factors of a module: the page that holds both, and where in it.
+    /// The LoRA factors of a module, in whichever page holds both: where they are in that, decoded.
     pub fn placement(&self, module: &str) -> Option<Placement> {
-        self.pages.iter().find_map(|page| page.placement(module))
+        self.pages.iter().find_map(|page| page.placement(module, FactorLayout::Floats))
     }
 
     /// The id that it has in its catalogue.

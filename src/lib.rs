@@ -61,6 +61,7 @@ pub mod strategies;
 pub mod synthetic;
 pub mod t5;
 pub mod tensor;
+pub mod threads;
 pub mod tokenizer;
 #[cfg(target_arch = "wasm32")]
 pub mod web;

@@ -17,6 +17,7 @@
 mod activations;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod arm;
+mod factors;
 pub(crate) mod plain;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod wasm;
@@ -25,6 +26,7 @@ pub(crate) mod x86;
 
 pub(crate) use activations::Form;
 pub use activations::{Activations, Block};
+pub use factors::Factor;
 
 use std::ops::Range;
 
@@ -131,7 +133,13 @@ pub fn pack_rows(panels: &mut [u8], bits: Bits, first: usize, matrix: &Matrix, r
     }
 }
 
-impl Panels<'_> {
+impl<'a> Panels<'a> {
+    /// So many rows, a multiple of 16, and so many more, and so on.
+    pub fn chunks(&self, rows: usize) -> impl Iterator<Item = Panels<'a>> {
+        let Panels { bytes, cols, bits } = *self;
+        bytes.chunks(rows / ROWS * bits.panel_bytes(cols)).map(move |bytes| Panels { bytes, cols, bits })
+    }
+
     /// Row `index` as floats. `row` has as many elements as there are columns.
     pub fn decode_row(&self, index: usize, row: &mut [f32]) {
         let panel_bytes = self.bits.panel_bytes(self.cols);
@@ -155,8 +163,14 @@ impl Panels<'_> {
         }
     }
 
+    /// Number of rows, those that fill the last panel up included.
+    pub fn rows(&self) -> usize {
+        self.bytes.len() / self.bits.panel_bytes(self.cols) * ROWS
+    }
+
     /// Every row times every token. `output` is given a token's index, the index of a row, and the sums of that row and of
     /// those that follow it in its panel; rows beyond the weight's last have sums too.
+    #[inline(always)]
     pub fn multiply(
         &self,
         activations: &Activations,
@@ -183,6 +197,7 @@ impl Panels<'_> {
         }
     }
 
+    #[inline(always)]
     fn tile<const TOKENS: usize>(
         &self,
         panel: &[u8],

@@ -62,6 +62,7 @@ impl Processor {
     }
 
     /// How many tokens its registers have room for: 1, 2, 4 or 8.
+    #[inline(always)]
     pub(crate) fn most_tokens(self) -> usize {
         match self.0 {
             Kind::Plain => 1,
@@ -77,6 +78,7 @@ impl Processor {
     }
 
     /// The sums of a panel's rows with each of some tokens, which have its form.
+    #[inline(always)]
     #[cfg_attr(
         any(target_arch = "x86_64", target_arch = "aarch64"),
         expect(unsafe_code, reason = "the processor was asked")
@@ -100,6 +102,33 @@ impl Processor {
             Kind::Neon => unsafe { arm::neon(panel, bits, tokens) },
             #[cfg(target_arch = "wasm32")]
             Kind::Wasm => wasm::multiply(panel, bits, tokens),
+        }
+    }
+
+    /// The sums of the rows of a factor's panel with each of some tokens, which are whole.
+    #[inline(always)]
+    #[cfg_attr(
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        expect(unsafe_code, reason = "the processor was asked")
+    )]
+    pub(crate) fn multiply_factor<const TOKENS: usize>(
+        self,
+        panel: &[u8],
+        tokens: [&[Block]; TOKENS],
+    ) -> [[f32; ROWS]; TOKENS] {
+        match self.0 {
+            Kind::Plain => plain::multiply_factor(panel, tokens),
+            // SAFETY: as in `multiply`.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => unsafe { x86::avx2_factor(panel, tokens) },
+            // SAFETY: as in `multiply`.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Vnni => unsafe { x86::avx512_vnni_factor(panel, tokens) },
+            // SAFETY: as in `multiply`.
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => unsafe { arm::neon_factor(panel, tokens) },
+            #[cfg(target_arch = "wasm32")]
+            Kind::Wasm => wasm::multiply_factor(panel, tokens),
         }
     }
 }

@@ -87,6 +87,9 @@ impl Control {
     pub const NOT_FINITE: u32 = 3;
 }
 
+/// The most tensors that a kernel has.
+pub const MOST_TENSORS: usize = 9;
+
 /// A kernel with everything it needs to run.
 pub struct Dispatch {
     /// What to run.
@@ -148,6 +151,8 @@ pub struct Argument<'a> {
     pub cols: usize,
     /// Type of the elements.
     pub dtype: DType,
+    /// Where the rows are some of a tensor's, which of them is the first.
+    pub first_row: usize,
     bytes: Bytes<'a>,
 }
 
@@ -159,16 +164,52 @@ enum Bytes<'a> {
 impl<'a> Argument<'a> {
     /// No tensor at all.
     pub const NONE: Argument<'static> =
-        Argument { rows: 0, cols: 0, dtype: DType::U32, bytes: Bytes::Read(&[]) };
+        Argument { rows: 0, cols: 0, dtype: DType::U32, first_row: 0, bytes: Bytes::Read(&[]) };
 
     /// A tensor that is only read; `bytes` are exactly its elements.
     pub fn read(tensor: &Tensor, bytes: &'a [u8]) -> Self {
-        Argument { rows: tensor.rows, cols: tensor.cols, dtype: tensor.dtype, bytes: Bytes::Read(bytes) }
+        Argument::of(tensor, Bytes::Read(bytes))
     }
 
     /// A tensor that is written; `bytes` are exactly its elements.
     pub fn write(tensor: &Tensor, bytes: &'a mut [u8]) -> Self {
-        Argument { rows: tensor.rows, cols: tensor.cols, dtype: tensor.dtype, bytes: Bytes::Write(bytes) }
+        Argument::of(tensor, Bytes::Write(bytes))
+    }
+
+    fn of(tensor: &Tensor, bytes: Bytes<'a>) -> Self {
+        let Tensor { rows, cols, dtype, .. } = *tensor;
+        Argument { rows, cols, dtype, first_row: 0, bytes }
+    }
+
+    /// The same argument, for a while.
+    pub fn reborrow(&mut self) -> Argument<'_> {
+        let bytes = match &mut self.bytes {
+            Bytes::Read(bytes) => Bytes::Read(bytes),
+            Bytes::Write(bytes) => Bytes::Write(bytes),
+        };
+        Argument { bytes, ..*self }
+    }
+
+    /// The same argument, for one who reads it while others do.
+    pub fn share(&self) -> Argument<'a> {
+        match self.bytes {
+            Bytes::Read(bytes) => Argument { bytes: Bytes::Read(bytes), ..*self },
+            Bytes::Write(_) => panic!("a tensor that is written is shared"),
+        }
+    }
+
+    /// Takes the first `count` rows away, or those that there are.
+    pub fn take_rows(&mut self, count: usize) -> Argument<'a> {
+        let rows = count.min(self.rows);
+        let length = rows * self.cols * self.dtype.bytes();
+        let bytes = match &mut self.bytes {
+            Bytes::Read(bytes) => Bytes::Read(bytes.split_off(..length).expect("rows that are there")),
+            Bytes::Write(bytes) => Bytes::Write(bytes.split_off_mut(..length).expect("rows that are there")),
+        };
+        let taken = Argument { rows, bytes, ..*self };
+        self.rows -= rows;
+        self.first_row += rows;
+        taken
     }
 
     /// The elements.

@@ -1,6 +1,7 @@
 //! Where PHATGOOSE meets T5: linear layers with a router before them and experts beside them.
 
-use crate::device::Device;
+use crate::device::{Device, WeightLayout};
+use crate::kernels::gates;
 use crate::kernels::input::Input;
 use crate::kernels::linear::{self, Output, TILED_FROM};
 use crate::kernels::route::{self, Choices, Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON, Thresholds};
@@ -92,6 +93,11 @@ impl Router {
                 _ => vectors.extend(*gate),
             }
             vectors.resize(vectors.len().next_multiple_of(stride), 0.0);
+        }
+        let is_scanned = rule == Rule::Normalised && device.weight_layout() == WeightLayout::Panels;
+        if is_scanned && d_in.is_multiple_of(BLOCK) {
+            let counts: Vec<usize> = sites.iter().map(Vec::len).collect();
+            gates::append_scan(&mut table, &vectors, d_in, &counts);
         }
         let gates = Gates {
             vectors: device.upload(vectors.len() / stride, stride, DType::F32, &vectors),

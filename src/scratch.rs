@@ -2,19 +2,30 @@
 
 use crate::panels::Activations;
 use crate::processor::Processor;
+use crate::threads::Team;
 
-/// Memory without a meaning between dispatches, and the processor to compute with.
+/// Memory without a meaning between dispatches, and the processor and the threads to compute with.
 pub struct Scratch {
     /// How products of panels are computed.
     pub processor: Processor,
+    /// Threads that share the work, where there are several.
+    pub team: Option<Team>,
     /// The input u of a product.
     pub input: Vec<f32>,
     /// The same, rounded.
     pub activations: Activations,
+    /// What an expert's A made of it, rounded.
+    pub projected_activations: Activations,
     /// Other floats: a row of a weight, the scores of attention, logits.
     pub floats: Vec<f32>,
     /// More of them.
     pub sorted: Vec<f32>,
+    /// Products of tokens and gates.
+    pub products: Vec<f32>,
+    /// By row of the gates, what is added to its score.
+    pub row_biases: Vec<f32>,
+    /// Rows of the gates that may be chosen, and their scores.
+    pub scored: Vec<(u32, f32)>,
     /// The best experts so far, best first: the gate's row and its score.
     pub ranking: Vec<(u32, f32)>,
     /// Work with the factors of experts, sorted by where they are: a factor is read once for all tokens that want it.
@@ -30,16 +41,23 @@ pub struct FactorUse {
     pub token: u32,
     /// For which of its slots, over all sites.
     pub slot: u32,
+    /// The bits of the float that the product is multiplied with.
+    pub scale: u32,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
         Scratch {
             processor: Processor::best(),
+            team: None,
             input: Vec::new(),
             activations: Activations::default(),
+            projected_activations: Activations::default(),
             floats: Vec::new(),
             sorted: Vec::new(),
+            products: Vec::new(),
+            row_biases: Vec::new(),
+            scored: Vec::new(),
             ranking: Vec::new(),
             order: Vec::new(),
         }

@@ -23,13 +23,15 @@ pub enum DType {
     Panels4,
     /// 32-bit unsigned integer: token ids, tables, counters.
     U32,
+    /// The same of an adapter pool that holds [`Factor`](crate::panels::Factor)s instead of floats.
+    Factors,
 }
 
 impl DType {
     /// Bytes of one element.
     pub const fn bytes(self) -> usize {
         match self {
-            DType::F32 | DType::U32 => 4,
+            DType::F32 | DType::U32 | DType::Factors => 4,
             DType::F16 | DType::Bf16 => 2,
             DType::I8 | DType::Nibbles | DType::Panels8 | DType::Panels4 => 1,
         }

@@ -286,7 +286,8 @@ impl Engine {
     #[wasm_bindgen(js_name = openDevice)]
     pub async fn open_device(&mut self, choice: &str) -> Result<()> {
         self.choice = DeviceChoice::parse(choice).map_err(thrown)?;
-        let chosen = device_choice::open(self.choice, webgpu(), milliseconds).await.map_err(thrown)?;
+        let chosen =
+            device_choice::open(self.choice, THREADS, webgpu(), milliseconds).await.map_err(thrown)?;
         self.devices = Some(chosen.devices);
         self.reason = chosen.reason;
         Ok(())
@@ -311,7 +312,7 @@ impl Engine {
     /// After a device failed or went away: the same base and experts on a device that is there, a GPU if one was asked for
     /// and can be had again, else the CPU. Nothing needs to be loaded again but pages.
     pub async fn reopen(&mut self) -> Result<()> {
-        let chosen = device_choice::open(self.choice, webgpu(), milliseconds).await;
+        let chosen = device_choice::open(self.choice, THREADS, webgpu(), milliseconds).await;
         let ChosenDevices { devices, reason } = chosen.unwrap_or_else(|error| ChosenDevices {
             devices: Device::cpu().into(),
             reason: error.to_string(),
@@ -579,7 +580,7 @@ impl Engine {
     /// Hears what went wrong on the devices.
     async fn settle(&mut self) -> Result<()> {
         let session = self.session.as_mut().ok_or_else(no_base)?;
-        device_choice::settle(session, self.choice, &mut self.reason).await.map_err(thrown)
+        device_choice::settle(session, self.choice, THREADS, &mut self.reason).await.map_err(thrown)
     }
 
     fn session(&self) -> Result<&Session> {
@@ -650,6 +651,9 @@ fn describe_pages<'a>(session: &'a Session, pages: &[u32]) -> Vec<PageInfo<'a>> 
     };
     pages.iter().filter_map(describe).collect()
 }
+
+/// WebAssembly that a page may load anywhere has one.
+const THREADS: usize = 1;
 
 /// Whether WebGPU may be asked for at all: wgpu panics where it may not.
 fn webgpu() -> crate::Result<()> {

@@ -7,7 +7,7 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use gander::device::Part;
+use gander::device::{Device, Part};
 use gander::quant::Values;
 use gander::sampling::Sampling;
 use gander::session::{Request, Session, Step};
@@ -38,11 +38,13 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Allocations of whole steps after the first, in a model with experts.
-fn allocations(round: fn(&[f32]) -> Values, sampling: Sampling) -> usize {
-    let mut config = synthetic::config(64, 2, 96, 2, 128);
+fn allocations(round: fn(&[f32]) -> Values, sampling: Sampling, threads: usize) -> usize {
+    // The head's products are enough to be split among threads.
+    let mut config = synthetic::config(64, 2, 96, 2, 3200);
     config.eos_token_ids.clear();
     let checkpoint = synthetic::checkpoint(&config, 1, |_, floats| round(floats));
-    let mut session = Session::new(base_without_text(checkpoint)).unwrap();
+    let device = Device::cpu_with_threads(threads);
+    let mut session = Session::on(device, base_without_text(checkpoint)).unwrap();
     let (experts, pages): (Vec<_>, Vec<_>) =
         (0..8).map(|index| synthetic::expert(&config, &index.to_string(), 4, 2 + index)).unzip();
     session.add_experts(experts).unwrap();
@@ -68,7 +70,10 @@ fn a_step_allocates_nothing() {
     ];
     for round in [Values::q8_0_from, Values::q4_0_from, Values::f16_from] {
         for sampling in &rules {
-            assert_eq!(allocations(round, sampling.clone()), 0, "{sampling:?}");
+            for threads in [1, 2] {
+                let count = allocations(round, sampling.clone(), threads);
+                assert_eq!(count, 0, "{sampling:?}, {threads} threads");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 mod numbers;
 
 use fastrand::Rng;
-use gander::panels::{Activations, Bits, Panels, ROWS, pack};
+use gander::panels::{Activations, Bits, Factor, Panels, ROWS, pack};
 use gander::processor::Processor;
 use gander::quant::{Matrix, Values};
 use numbers::{Fill, Format, element};
@@ -157,6 +157,104 @@ fn what_is_no_number_spoils_its_token_and_no_other() {
             for (token, row) in multiply(&panels, &floats, 16, processor).chunks_exact(16).enumerate() {
                 assert!(row.iter().all(|y| y.is_finite() == (token != 1)), "{processor:?}, token {token}");
             }
+        }
+    }
+}
+
+fn multiply_factor(
+    factor: &Factor,
+    floats: &[f32],
+    cols: usize,
+    rows: usize,
+    processor: Processor,
+) -> Vec<f32> {
+    let mut activations = Activations::default();
+    activations.quantise_short(floats, cols.next_multiple_of(32));
+    let tokens = activations.tokens();
+    let mut y = vec![f32::NAN; tokens * rows];
+    let token = |index| activations.token(index);
+    factor.multiply(tokens, token, processor, |token, row, sums| {
+        let last = rows.min(row + ROWS);
+        y[token * rows..][row..last].copy_from_slice(&sums[..last - row]);
+    });
+    y
+}
+
+/// Calls `check` with a factor's floats (rows, cols), the factor, tokens filled up to whole blocks, and the numbers of columns
+/// and rows.
+fn each_factor(mut check: impl FnMut(&[f32], &Factor, &[f32], usize, usize)) {
+    let mut random = Rng::with_seed(11);
+    for (rows, cols) in
+        [(1, 32), (4, 96), (16, 512), (17, 384), (64, 1024), (40, 1), (40, 7), (512, 16), (33, 33)]
+    {
+        for size in [1.0, 1e-6, 1e-41, 0.0] {
+            let floats = Fill::Random(size).floats(&mut random, rows * cols);
+            let mut words = vec![u32::MAX; 3];
+            Factor::pack(&floats, cols, &mut words);
+            assert_eq!(words.len(), 3 + Factor::words(rows, cols));
+            let factor = Factor::new(&words[3..], rows, cols);
+            for tokens in [1, 2, 5, 8, 13] {
+                let mut padded = Vec::new();
+                for _ in 0..tokens {
+                    padded.extend(Fill::Random(3.0).floats(&mut random, cols));
+                    padded.resize(padded.len().next_multiple_of(32), 0.0);
+                }
+                check(&floats, &factor, &padded, cols, rows);
+            }
+        }
+    }
+}
+
+/// To half a unit in 8,191 of the largest weight and of the largest activation of a block.
+#[test]
+fn a_factor_s_product_is_that_of_its_floats_within_what_fourteen_bits_lose() {
+    each_factor(|floats, factor, tokens, cols, rows| {
+        let found = multiply_factor(factor, tokens, cols, rows, plain());
+        for (token, found) in tokens.chunks_exact(cols.next_multiple_of(32)).zip(found.chunks_exact(rows)) {
+            for (row, found) in floats.chunks_exact(cols).zip(found) {
+                let (mut expected, mut doubt) = (0.0, 1e-38);
+                for (row, token) in row.chunks(32).zip(token.chunks(32)) {
+                    let largest = row.iter().fold(0.0, |largest: f64, x| largest.max(f64::from(x.abs())));
+                    for (weight, x) in row.iter().zip(token) {
+                        expected += f64::from(*weight) * f64::from(*x);
+                        doubt +=
+                            0.51 / 8191.0 * (largest * f64::from(x.abs()) + 3.0 * f64::from(weight.abs()));
+                    }
+                }
+                let error = (f64::from(*found) - expected).abs();
+                assert!(error <= doubt, "{rows} × {cols}: {found}, expected {expected} within {doubt}");
+            }
+        }
+    });
+}
+
+#[test]
+fn every_processor_gives_the_same_bits_for_factors_and_for_tokens_alone() {
+    each_factor(|_, factor, tokens, cols, rows| {
+        let expected = multiply_factor(factor, tokens, cols, rows, plain());
+        for processor in Processor::all() {
+            let found = multiply_factor(factor, tokens, cols, rows, processor);
+            let bits = |floats: &[f32]| floats.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&found), bits(&expected), "{processor:?}, {rows} × {cols}");
+            let alone = tokens.chunks_exact(cols.next_multiple_of(32));
+            let alone: Vec<f32> =
+                alone.flat_map(|token| multiply_factor(factor, token, cols, rows, processor)).collect();
+            assert_eq!(bits(&alone), bits(&expected), "{processor:?}, {rows} × {cols}, one by one");
+        }
+    });
+}
+
+/// The largest weights by the largest activations, 32 of them: a whole number just below 2³¹.
+#[test]
+fn extreme_factors_are_exact() {
+    for sign in [1.0, -1.0] {
+        let mut words = Vec::new();
+        Factor::pack(&[8191.0; 16 * 32], 32, &mut words);
+        let factor = Factor::new(&words, 16, 32);
+        for processor in Processor::all() {
+            let found = multiply_factor(&factor, &[sign * 8191.0; 32], 32, 16, processor);
+            let expected = (f64::from(sign) * 32.0 * 8191.0 * 8191.0) as f32;
+            assert!(found.iter().all(|found| *found == expected), "{processor:?}: {found:?}, {expected}");
         }
     }
 }

@@ -4,6 +4,7 @@ mod support;
 
 use gander::ErrorCode;
 use gander::device::Device;
+use gander::experts::FactorLayout;
 use gander::session::{Request, Session, Step, Strategy};
 use support::{
     Answer, Case, answer, answer_on_any, answer_unobserved, close, make_resident, page_bytes, test_on,
@@ -101,8 +102,10 @@ async fn check_eviction(open: impl AsyncFn() -> Device) {
     // One token in and one expert each, so that a step wants few of the pages that the answer wants.
     let request = || Request { input_ids: Some(vec![case.input_ids[0]]), ..case.request(1) };
     let expected = answer_on_any(&mut session, request()).await;
-    let page_bytes =
-        (0..session.page_count()).map(|page| session.page(page).unwrap().1.float_len() * 4).max().unwrap();
+    let page_bytes = (0..session.page_count())
+        .map(|page| session.page(page).unwrap().1.word_len(FactorLayout::Floats) * 4)
+        .max()
+        .unwrap();
     let mut evicting = 0;
     for slots in (1..session.page_count() as usize).step_by(if IN_BROWSER { 3 } else { 1 }) {
         session.set_pool_bytes(slots * page_bytes);

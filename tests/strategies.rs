@@ -5,7 +5,7 @@ mod support;
 
 use gander::ErrorCode;
 use gander::device::Device;
-use gander::experts::Expert;
+use gander::experts::{Expert, FactorLayout};
 use gander::formats::peft::LoraPart;
 use gander::session::{Request, RoutedToken, Session, Strategy};
 use gander::strategies::{arrow, retrieval};
@@ -25,10 +25,14 @@ const EVERYWHERE: [&str; 7] =
 
 /// A LoRA factor (rank, d_in) or (d_out, rank) of an expert, from its file.
 fn factor(expert: &Expert, module: &str, part: LoraPart) -> Vec<f32> {
-    let page = expert.pages.iter().find(|page| page.placement(module).is_some()).expect("an adapted module");
+    let page = expert
+        .pages
+        .iter()
+        .find(|page| page.placement(module, FactorLayout::Floats).is_some())
+        .expect("an adapted module");
     let bytes = &golden(&page.file)[page.range.start as usize..page.range.end as usize];
     let floats = page.decode(&expert.id, bytes).unwrap();
-    let place = page.placement(module).unwrap();
+    let place = page.placement(module, FactorLayout::Floats).unwrap();
     let (start, length) = match part {
         LoraPart::A => (place.a, place.rank * place.d_in),
         LoraPart::B => (place.b, place.rank * place.d_out),

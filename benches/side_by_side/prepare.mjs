@@ -7,6 +7,8 @@ import { distFolder, root, userCache } from "../../scripts/lib/paths.mjs";
 import { say } from "../../scripts/lib/say.mjs";
 
 export const peerVersion = "4.3.1";
+const nativePeerVersion = "4.8.5";
+export const peerScript = join(root, "benches/side_by_side/ctranslate2_peer.py");
 
 const cache = join(userCache, "side-by-side");
 
@@ -18,6 +20,7 @@ export async function prepare(models) {
   if (!existsSync(join(distFolder, "index.js"))) throw new Error("www/dist is not built; run npm run build");
   mkdirSync(cache, { recursive: true });
   const made = resolve(models ?? (await makeModels()));
+  const base = await quantisedBase(made);
   const peer = join(cache, "peer");
   if (!existsSync(join(peer, "node_modules/@huggingface/transformers"))) {
     say(`installing transformers.js ${peerVersion} ...`);
@@ -26,14 +29,6 @@ export async function prepare(models) {
     // Its Node half downloads binaries when it is installed.
     await must("npm", ["install", "--ignore-scripts", "--no-save", "--prefix", peer, name]);
   }
-  const base = join(cache, "base.gguf");
-  const source = join(made, "base/model.safetensors");
-  if (!existsSync(base) || statSync(base).mtime < statSync(source).mtime) {
-    rmSync(base, { force: true });
-    const quantize = ["quantize", join(made, "base"), "-o", base, "--type", "q8_0"];
-    await must("cargo", ["run", "--quiet", "--locked", "--", ...quantize]);
-  }
-
   const folder = join(cache, "served");
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
@@ -44,6 +39,46 @@ export async function prepare(models) {
   symlinkSync(join(made, "peer"), join(folder, "peer"));
   symlinkSync(join(peer, "node_modules"), join(folder, "npm"));
   return folder;
+}
+
+/**
+ * What the comparison without a browser runs.
+ * @param {string | undefined} models what random_model.py made, if it is there already
+ */
+export async function prepareNative(models) {
+  mkdirSync(cache, { recursive: true });
+  const made = resolve(models ?? (await makeModels()));
+  const base = await quantisedBase(made);
+  await must("cargo", ["build", "--quiet", "--locked", "--release", "--example", "answer_time"]);
+  const target = process.env.CARGO_TARGET_DIR || join(root, "target");
+  const program = join(target, "release/examples/answer_time");
+
+  const folder = join(cache, "ctranslate2");
+  const python = join(folder, "python/bin/python");
+  if (!existsSync(python)) {
+    say(
+      `installing CTranslate2 ${nativePeerVersion} and what converts for it (some gigabytes with torch) ...`,
+    );
+    await must("python3", ["-m", "venv", join(folder, "python")]);
+    const packages = [`ctranslate2==${nativePeerVersion}`, "transformers<5", "torch"];
+    await must(python, ["-m", "pip", "install", "--quiet", ...packages]);
+  }
+  const peer = join(folder, "model");
+  if (!existsSync(join(peer, "model.bin")))
+    await must(python, [peerScript, "convert", join(made, "base"), peer]);
+  return { python, peer, program, base, peerVersion: nativePeerVersion };
+}
+
+/** The base in Q8_0. */
+async function quantisedBase(made) {
+  const base = join(cache, "base.gguf");
+  const source = join(made, "base/model.safetensors");
+  if (!existsSync(base) || statSync(base).mtime < statSync(source).mtime) {
+    rmSync(base, { force: true });
+    const quantize = ["quantize", join(made, "base"), "-o", base, "--type", "q8_0"];
+    await must("cargo", ["run", "--quiet", "--locked", "--", ...quantize]);
+  }
+  return base;
 }
 
 async function makeModels() {

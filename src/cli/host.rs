@@ -22,6 +22,7 @@ pub const CATALOG: &str = "catalog.json";
 /// `strategies` need, and why it is on the device that it is on.
 pub fn open(
     choice: DeviceChoice,
+    threads: usize,
     base: &Path,
     experts: &[impl AsRef<Path>],
     strategies: &[Strategy],
@@ -29,9 +30,9 @@ pub fn open(
     let base = Base::open(base)?;
     let start = Instant::now();
     let clock = || start.elapsed().as_secs_f64() * 1e3;
-    let ChosenDevices { devices, mut reason } = now(device_choice::open(choice, Ok(()), clock))?;
+    let ChosenDevices { devices, mut reason } = now(device_choice::open(choice, threads, Ok(()), clock))?;
     let mut session = Session::on(devices, base)?;
-    now(device_choice::settle(&mut session, choice, &mut reason))?;
+    now(device_choice::settle(&mut session, choice, threads, &mut reason))?;
     for path in experts {
         let path = path.as_ref();
         let added = match path.is_dir() && !path.join(CATALOG).exists() {
@@ -40,7 +41,7 @@ pub fn open(
         };
         added.map_err(|error| error.inside(path.display()))?;
     }
-    now(device_choice::settle(&mut session, choice, &mut reason))?;
+    now(device_choice::settle(&mut session, choice, threads, &mut reason))?;
     Ok((session, reason))
 }
 

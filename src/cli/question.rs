@@ -22,6 +22,19 @@ pub struct Model {
     /// What computes
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     device: DeviceName,
+    /// Threads of the CPU; the default is a thread for each core. One answer takes at most eight
+    #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = thread_count)]
+    pub threads: usize,
+}
+
+/// A thread for each core.
+pub fn default_threads() -> usize {
+    num_cpus::get_physical().min(num_cpus::get()).max(1)
+}
+
+fn thread_count(text: &str) -> std::result::Result<usize, String> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| "expected 1 or more".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -49,12 +62,17 @@ impl From<DeviceName> for DeviceChoice {
 impl Model {
     /// A session over the model, with what these strategies need, and why it is on the device that it is on.
     pub fn open(&self, strategies: &[Strategy]) -> Result<(Session, String)> {
-        self.open_on(self.device.into(), strategies)
+        self.open_on(self.device.into(), self.threads, strategies)
     }
 
-    /// The same on another device than the one that was asked for.
-    pub fn open_on(&self, device: DeviceChoice, strategies: &[Strategy]) -> Result<(Session, String)> {
-        host::open(device, &self.base, &self.experts, strategies)
+    /// The same on another device than the one that was asked for, or on other threads.
+    pub fn open_on(
+        &self,
+        device: DeviceChoice,
+        threads: usize,
+        strategies: &[Strategy],
+    ) -> Result<(Session, String)> {
+        host::open(device, threads, &self.base, &self.experts, strategies)
     }
 
     /// The device that was asked for.

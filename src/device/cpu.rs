@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::recording::{Access, Argument, Control, Dispatch};
+use crate::recording::{Access, Argument, Control, Dispatch, MOST_TENSORS};
 use crate::scratch::Scratch;
 use crate::tensor::{BufferId, Tensor};
+use crate::threads::Team;
 
 /// Memory of the CPU device, in lines of its caches, so that every element type is aligned and no vector lies on two lines.
 type Buffer = Vec<Line>;
@@ -15,8 +16,6 @@ type Buffer = Vec<Line>;
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Line([u64; 8]);
 
-/// The most tensors that a kernel has.
-const MOST_TENSORS: usize = 9;
 /// The most of them that it writes.
 const MOST_WRITTEN: usize = 3;
 
@@ -38,9 +37,15 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// The CPU with no memory in use.
-    pub fn new(weight_layout: WeightLayout) -> Self {
-        Cpu { weight_layout, buffers: Vec::new(), freed: Vec::new(), scratch: Box::default() }
+    /// The CPU with no memory in use, and the threads that it computes with.
+    pub fn new(weight_layout: WeightLayout, threads: usize) -> Self {
+        let scratch = Box::new(Scratch { team: Team::new(threads), ..Scratch::default() });
+        Cpu { weight_layout, buffers: Vec::new(), freed: Vec::new(), scratch }
+    }
+
+    /// Number of threads that it computes with.
+    pub fn threads(&self) -> usize {
+        self.scratch.team.as_ref().map_or(1, Team::threads)
     }
 
     /// How it wants weights.
@@ -71,7 +76,8 @@ impl Cpu {
 
     /// Gives all memory back.
     pub fn reset(&mut self) {
-        *self = Cpu::new(self.weight_layout);
+        self.buffers.clear();
+        self.freed.clear();
     }
 
     /// The bytes of a tensor.

@@ -13,7 +13,7 @@ use crate::tensor::Tensor;
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
     access: &[Access::Control, Access::Read, Access::Read, Access::Read, Access::Write],
-    cpu: vectors::<Attention>,
+    cpu,
     gpu,
 };
 
@@ -63,6 +63,17 @@ pub fn record(
     recording.push(&KERNEL, &params, &[control, q.tensor, k.tensor, bias, out]);
 }
 
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
+    const Q: usize = 1;
+    const OUT: usize = 4;
+    match &mut scratch.team {
+        Some(team) if arguments[Q].rows >= team.threads() => {
+            team.each_rows(arguments, &[Q, OUT], |part, scratch| vectors::<Attention>(params, part, scratch));
+        }
+        _ => vectors::<Attention>(params, arguments, scratch),
+    }
+}
+
 struct Attention;
 
 impl Compute for Attention {
@@ -82,8 +93,10 @@ impl Compute for Attention {
         let scores = &mut scratch.floats;
         scores.clear();
         scores.resize(key_count, 0.0);
-        for (at, out) in out.as_mut_slice::<f32>().chunks_exact_mut(inner).enumerate() {
-            let query = &queries[at * q_cols + params.q_column as usize..][..inner];
+        let first = q.first_row;
+        for (index, out) in out.as_mut_slice::<f32>().chunks_exact_mut(inner).enumerate() {
+            let at = first + index;
+            let query = &queries[index * q_cols + params.q_column as usize..][..inner];
             attend(query, at, &keys, bias, params.heads as usize, scores, out);
         }
     }

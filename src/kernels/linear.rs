@@ -6,7 +6,9 @@ use crate::kernels::input::{self, Input};
 use crate::kernels::route::Deltas;
 use crate::kernels::weight::{Weight, decode_row, in_panels};
 use crate::kernels::{ABSENT, dot};
-use crate::processor::{Compute, vectors};
+use crate::panels::{Activations, Factor, Panels, ROWS};
+use crate::processor::{Compute, Processor, vectors};
+use crate::quant::BLOCK;
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::{FactorUse, Scratch};
 use crate::tensor::{DType, Tensor};
@@ -24,7 +26,7 @@ pub static KERNEL: Kernel = Kernel {
         Access::Read,
         Access::Write,
     ],
-    cpu: vectors::<Linear>,
+    cpu,
     gpu,
 };
 
@@ -106,6 +108,26 @@ pub fn record(
     recording.push(&KERNEL, &params, &tensors);
 }
 
+/// Tokens that a thread should have, so that it reads the weight for enough of them.
+const LEAST_TOKENS: usize = 4;
+/// Products of one token from which on it is worth telling other threads.
+const LEAST_PRODUCTS: usize = 200_000;
+
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
+    const X: usize = 1;
+    const DELTAS: usize = 5;
+    const Y: usize = 7;
+    match &mut scratch.team {
+        Some(team) if arguments[Y].rows >= LEAST_TOKENS * team.threads() => {
+            // Where nothing is routed there are no deltas, and no row of them to cut.
+            team.each_rows(arguments, &[X, Y, DELTAS], |part, scratch| {
+                vectors::<Linear>(params, part, scratch)
+            });
+        }
+        _ => vectors::<Linear>(params, arguments, scratch),
+    }
+}
+
 struct Linear;
 
 impl Compute for Linear {
@@ -113,7 +135,8 @@ impl Compute for Linear {
     fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
         let params: &Params = bytemuck::from_bytes(params);
         let [_, x, norm, values, scales, deltas, pool, y] = arguments else { unreachable!("access list") };
-        let Scratch { processor, input, activations, floats: rows, order, .. } = scratch;
+        let Scratch { processor, team, input, activations, floats: rows, order, .. } = scratch;
+        let processor = *processor;
         let (tokens, d_out) = (y.rows, y.cols);
         let u = input::compute(params.input, params.epsilon, x, norm, input);
         let d_in = u.len() / tokens;
@@ -123,11 +146,23 @@ impl Compute for Linear {
             *y = if params.accumulate != 0 { *y + product } else { product };
         };
         if let Some(panels) = in_panels(values, d_in) {
-            activations.quantise(u, d_in, *processor);
-            panels.multiply(activations, *processor, |token, row, products| {
-                let y = &mut y[token * d_out..][..d_out][row..];
-                y.iter_mut().zip(products).for_each(|(y, product)| store(y, *product));
-            });
+            activations.quantise(u, d_in, processor);
+            let activations = &*activations;
+            let multiply = |panels: &Panels, y: &mut [f32]| {
+                let d_out = y.len() / tokens;
+                panels.multiply(activations, processor, |token, row, products| {
+                    let y = &mut y[token * d_out..][..d_out][row..];
+                    y.iter_mut().zip(products).for_each(|(y, product)| store(y, *product));
+                });
+            };
+            match team {
+                Some(team) if tokens == 1 && d_in * d_out >= LEAST_PRODUCTS => {
+                    let rows = d_out.div_ceil(team.threads() * ROWS) * ROWS;
+                    let parts = panels.chunks(rows).zip(y.chunks_mut(rows));
+                    team.each(parts, |(panels, y)| multiply(&panels, y));
+                }
+                _ => multiply(&panels, y),
+            }
         } else {
             rows.clear();
             rows.resize(ROW_TILE * d_in, 0.0);
@@ -146,7 +181,8 @@ impl Compute for Linear {
             }
         }
         if params.sites > 0 {
-            add_experts(params, deltas.as_slice(), pool.as_slice(), y, d_out, order);
+            let work = Work { processor, activations, floats: rows, order };
+            add_experts(params, deltas.as_slice(), pool, y, d_out, work);
         }
     }
 }
@@ -154,16 +190,18 @@ impl Compute for Linear {
 /// Rows of floats that are decoded together.
 const ROW_TILE: usize = 8;
 
+/// What adding experts works with and in.
+struct Work<'a> {
+    processor: Processor,
+    activations: &'a mut Activations,
+    floats: &'a mut Vec<f32>,
+    order: &'a mut Vec<FactorUse>,
+}
+
 /// `y += Σ_z B_z t_z`
 #[inline(always)]
-fn add_experts(
-    params: &Params,
-    deltas: &[u32],
-    pool: &[f32],
-    y: &mut [f32],
-    d_out: usize,
-    order: &mut Vec<FactorUse>,
-) {
+fn add_experts(params: &Params, deltas: &[u32], pool: &Argument, y: &mut [f32], d_out: usize, work: Work) {
+    let Work { processor, activations, floats, order } = work;
     let [sites, top_k, slot_words, site_words] =
         [params.sites, params.top_k, params.slot_words, params.site_words].map(|count| count as usize);
     let height = d_out / sites;
@@ -174,18 +212,43 @@ fn add_experts(
         for (place, delta) in deltas.chunks_exact(site_words).take(tokens * sites).enumerate() {
             let factor = delta[slot * slot_words];
             if factor != ABSENT {
-                let (token, site) = (place / sites, place % sites);
-                order.push(FactorUse { factor, token: token as u32, slot: site as u32 });
+                let (token, site) = ((place / sites) as u32, (place % sites) as u32);
+                order.push(FactorUse { factor, token, slot: site, scale: 1.0f32.to_bits() });
             }
         }
         order.sort_unstable();
-        for FactorUse { factor, token, slot: site } in order.iter().copied() {
-            let (token, site) = (token as usize, site as usize);
-            let delta = &deltas[(token * sites + site) * site_words + slot * slot_words..];
-            let rank = delta[1] as usize;
-            let t = bytemuck::cast_slice(&delta[2..2 + rank]);
-            let b = pool[factor as usize..].chunks_exact(rank);
-            for (y, b) in y[token * d_out + site * height..][..height].iter_mut().zip(b) {
+        let delta = |used: &FactorUse| {
+            let place = used.token as usize * sites + used.slot as usize;
+            let delta = &deltas[place * site_words + slot * slot_words..];
+            bytemuck::cast_slice::<u32, f32>(&delta[2..2 + delta[1] as usize])
+        };
+        if pool.dtype == DType::Factors {
+            let width = (slot_words - 2).next_multiple_of(BLOCK);
+            floats.clear();
+            for used in order.iter() {
+                floats.extend(delta(used));
+                floats.resize(floats.len().next_multiple_of(width), 0.0);
+            }
+            activations.quantise_short(floats, width);
+            let mut first = 0;
+            for uses in order.chunk_by(|a, b| a.factor == b.factor) {
+                let b =
+                    Factor::new(&pool.as_slice()[uses[0].factor as usize..], height, delta(&uses[0]).len());
+                let token = |index: usize| activations.token(first + index);
+                b.multiply(uses.len(), token, processor, |index, row, sums| {
+                    let place = uses[index].token as usize * d_out + uses[index].slot as usize * height;
+                    let y = &mut y[place..][..height][row..];
+                    y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
+                });
+                first += uses.len();
+            }
+            continue;
+        }
+        for used in order.iter() {
+            let t = delta(used);
+            let b = pool.as_slice::<f32>()[used.factor as usize..].chunks_exact(t.len());
+            let place = used.token as usize * d_out + used.slot as usize * height;
+            for (y, b) in y[place..][..height].iter_mut().zip(b) {
                 *y += dot(b, t);
             }
         }

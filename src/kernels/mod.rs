@@ -10,7 +10,9 @@
 pub mod attention;
 pub mod attention_step;
 pub mod embed;
+pub(crate) mod gates;
 pub mod input;
+pub(crate) mod length;
 pub mod linear;
 pub mod next_token;
 pub mod rms_norm;

@@ -2,9 +2,12 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::kernels::gates::{GateRows, Scan, ScoreRows, centre};
 use crate::kernels::input::{self, Input};
-use crate::kernels::score::{GateRows, LOWEST, Rule, ScoreRows};
+use crate::kernels::length::Lengths;
+use crate::kernels::score::{LOWEST, Rule};
 use crate::kernels::{ABSENT, WAIVED, dot};
+use crate::panels::Factor;
 use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::{FactorUse, Scratch};
@@ -61,7 +64,7 @@ pub struct Gates {
     /// the end; no rows where the rule has no vectors.
     pub vectors: Tensor,
     /// (1, words) of `u32`: for each site the first of its rows in `vectors` and their number; then an [`Entry`] for
-    /// each row.
+    /// each row; then, for a CPU, the vectors again in 8 bits.
     pub table: Tensor,
     /// Number of sites.
     pub sites: usize,
@@ -179,7 +182,7 @@ const TOKENS: usize = 8;
 /// * `input`: u (tokens, d_in), the layers' own input
 /// * `scored`: whether [`score`](crate::kernels::score::record) did the first half, which is quicker for many tokens
 /// * `pool`: (1, words) of `u32`: where each page begins in it, or [`ABSENT`], or [`WAIVED`]; then the LoRA factors of
-///   resident pages
+///   resident pages, of floats or, where its type says so, packed for a CPU
 ///
 /// Source: PHATGOOSE (Muqeeth et al., ICML 2024), section 3; `Router._forward` of r-three/phatgoose. That code takes
 /// the softmax over all experts and renormalises the k best with 1e-6 added to their sum, which is the same within
@@ -235,7 +238,10 @@ impl Compute for Route {
         let [sites, k, experts] = [params.sites, params.top_k, params.experts].map(|count| count as usize);
         let (slot_words, site_words) = (params.slot_words as usize, params.site_words as usize);
         let tokens = x.rows;
-        let Scratch { input, floats: centred, sorted: weights, ranking, order, .. } = scratch;
+        let Scratch { processor, input, activations, floats: centred, sorted: weights, .. } = scratch;
+        let Scratch {
+            projected_activations, products, row_biases, scored: scores_of, ranking, order, ..
+        } = scratch;
         let u = input::compute(params.input, params.epsilon, x, norm, input);
         let d_in = u.len() / tokens;
         let gates = GateRows::new(vectors, table, sites, params.rule, params.key);
@@ -250,7 +256,21 @@ impl Compute for Route {
         let deltas = deltas.as_mut_slice::<u32>();
 
         let rows = ScoreRows { site_words, slots_words: k * slot_words };
-        if params.rule == Rule::Length as u32 {
+        if let Some(scan) = &gates.scan {
+            scan.products(u, activations, *processor, products);
+            gates.biases(biases, row_biases);
+        } else if params.rule == Rule::Length as u32 {
+            let mut lengths = Lengths {
+                processor: *processor,
+                pool,
+                u,
+                d_in,
+                d_out: params.key as usize,
+                rounded: activations,
+                projected: centred,
+                rounded_projected: projected_activations,
+            };
+            lengths.round();
             for row in gates.rows() {
                 let entry = row.entry;
                 let page = match biases[entry.expert as usize] {
@@ -261,14 +281,17 @@ impl Compute for Route {
                     }
                 };
                 *missed |= (page == ABSENT) as u32;
-                for (u, deltas) in u.chunks_exact(d_in).zip(deltas.chunks_exact_mut(sites * site_words)) {
-                    let score = match page >= WAIVED {
-                        true => LOWEST,
-                        false => {
-                            let factors = Factors::of(&entry, page, floats, d_in, params.key as usize);
-                            factors.length(u, centred) + biases[entry.expert as usize]
-                        }
-                    };
+                match page >= WAIVED {
+                    true => {
+                        products.clear();
+                        products.resize(tokens, LOWEST);
+                    }
+                    false => {
+                        lengths.of(&entry, page, products);
+                        products.iter_mut().for_each(|score| *score += biases[entry.expert as usize]);
+                    }
+                }
+                for (score, deltas) in products.iter().zip(deltas.chunks_exact_mut(sites * site_words)) {
                     deltas[row.site * site_words + rows.slots_words + row.index] = score.to_bits();
                 }
             }
@@ -277,13 +300,26 @@ impl Compute for Route {
         }
         order.clear();
         for (token, deltas) in deltas.chunks_exact_mut(sites * site_words).take(tokens).enumerate() {
+            let mut scanned = gates.scan.as_ref().map(|scan| {
+                let u = &u[token * d_in..][..d_in];
+                centred.clear();
+                let scale = centre(u, centred);
+                let products = &mut products[token * scan.rows()..][..scan.rows()];
+                Scanned { scan, biases: row_biases, products, centred, scale, length: dot(u, u).sqrt() }
+            });
             for (site, delta) in deltas.chunks_exact_mut(site_words).enumerate() {
                 let (first, count) = gates.range(site);
                 let (slots, scores) = delta.split_at_mut(k * slot_words);
-                let scores = scores[..count].iter().map(|bits| f32::from_bits(*bits));
-                let scores = (0..).zip(scores).filter(|(_, score)| *score != LOWEST);
-                choose(scores.clone(), k, ranking);
-                weigh(params, ranking, scores, weights);
+                match &mut scanned {
+                    Some(scanned) => scanned.score(&gates, site, k, params.least_share == 0.0, scores_of),
+                    None => {
+                        scores_of.clear();
+                        let scores = scores[..count].iter().map(|bits| f32::from_bits(*bits));
+                        scores_of.extend((0..).zip(scores).filter(|(_, score)| *score != LOWEST));
+                    }
+                }
+                choose(scores_of, k, ranking);
+                weigh(params, ranking, scores_of, weights);
                 let chosen = &ranking[..weights.len()];
 
                 let row = first_row + site * tokens + token;
@@ -300,21 +336,40 @@ impl Compute for Route {
                         *missed |= (page == ABSENT) as u32;
                         continue;
                     }
-                    // In place of t, for now, what it is multiplied with.
-                    let factor = weights[slot] * entry.scale;
-                    delta[..3].copy_from_slice(&[page + entry.b, entry.rank, factor.to_bits()]);
-                    let slot = (site * k + slot) as u32;
-                    order.push(FactorUse { factor: page + entry.a, token: token as u32, slot });
+                    delta[..2].copy_from_slice(&[page + entry.b, entry.rank]);
+                    order.push(FactorUse {
+                        factor: page + entry.a,
+                        token: token as u32,
+                        slot: (site * k + slot) as u32,
+                        scale: (weights[slot] * entry.scale).to_bits(),
+                    });
                 }
             }
         }
         order.sort_unstable();
-        for FactorUse { factor, token, slot } in order.iter().copied() {
-            let (token, site, slot) = (token as usize, slot as usize / k, slot as usize % k);
-            let delta = &mut deltas[(token * sites + site) * site_words + slot * slot_words..];
-            let (rank, scale) = (delta[1] as usize, f32::from_bits(delta[2]));
-            let u = &u[token * d_in..][..d_in];
-            let a = &floats[factor as usize..][..rank * d_in];
+        let place = |used: &FactorUse| {
+            let (site, slot) = (used.slot as usize / k, used.slot as usize % k);
+            (used.token as usize * sites + site) * site_words + slot * slot_words
+        };
+        if pool.dtype == DType::Factors && !order.is_empty() {
+            activations.quantise_short(u, d_in);
+            for uses in order.chunk_by(|a, b| a.factor == b.factor) {
+                let rank = deltas[place(&uses[0]) + 1] as usize;
+                let a = Factor::new(&words[uses[0].factor as usize..], rank, d_in);
+                let token = |index: usize| activations.token(uses[index].token as usize);
+                a.multiply(uses.len(), token, *processor, |index, row, sums| {
+                    let (projected, scale) = (place(&uses[index]) + 2, f32::from_bits(uses[index].scale));
+                    let projected = &mut deltas[projected..][..rank][row..];
+                    projected.iter_mut().zip(sums).for_each(|(t, sum)| *t = (scale * sum).to_bits());
+                });
+            }
+            return;
+        }
+        for used in order.iter() {
+            let delta = &mut deltas[place(used)..];
+            let (rank, scale) = (delta[1] as usize, f32::from_bits(used.scale));
+            let u = &u[used.token as usize * d_in..][..d_in];
+            let a = &floats[used.factor as usize..][..rank * d_in];
             for (projected, a) in delta[2..2 + rank].iter_mut().zip(a.chunks_exact(d_in)) {
                 *projected = (scale * dot(a, u)).to_bits();
             }
@@ -322,36 +377,79 @@ impl Compute for Route {
     }
 }
 
-/// One expert's LoRA on one layer.
-struct Factors<'a> {
-    /// (rank, d_in)
-    a: &'a [f32],
-    /// (d_out, rank)
-    b: &'a [f32],
+/// A token whose products with all gates are roughly known.
+struct Scanned<'a> {
+    scan: &'a Scan<'a>,
+    /// By row of the gates.
+    biases: &'a [f32],
+    /// By row of the gates; once a site is scored, its scores.
+    products: &'a mut [f32],
+    /// `u − mean(u)`, what makes it LN(u), and the length of u.
+    centred: &'a [f32],
+    scale: f32,
+    length: f32,
 }
 
-impl<'a> Factors<'a> {
-    fn of(entry: &Entry, page: u32, pool: &'a [f32], d_in: usize, d_out: usize) -> Factors<'a> {
-        let Entry { a, b, rank, .. } = *entry;
-        let factor = |start: u32, width| &pool[(page + start) as usize..][..rank as usize * width];
-        Factors { a: factor(a, d_in), b: factor(b, d_out) }
-    }
-
-    /// `‖B A u‖`. `projected` is room.
+impl Scanned<'_> {
+    /// The exact scores of those rows of a site that may be among the k best, or of all that may be chosen.
     #[inline(always)]
-    fn length(&self, u: &[f32], projected: &mut Vec<f32>) -> f32 {
-        projected.clear();
-        projected.extend(self.a.chunks_exact(u.len()).map(|a| dot(a, u)));
-        let outputs = self.b.chunks_exact(projected.len()).map(|b| dot(b, projected));
-        outputs.map(|output| output * output).sum::<f32>().sqrt()
+    fn score(
+        &mut self,
+        gates: &GateRows,
+        site: usize,
+        k: usize,
+        best_alone: bool,
+        scores: &mut Vec<(u32, f32)>,
+    ) {
+        const LANES: usize = 16;
+        let (first, count) = gates.range(site);
+        let (rough, biases) = (&mut self.products[first..][..count], &self.biases[first..][..count]);
+        for (rough, bias) in rough.iter_mut().zip(biases) {
+            *rough = self.scale * *rough + bias;
+        }
+        // The greatest of every sixteenth: the k-th of these is not above the k-th of all.
+        let mut greatest = [f32::NEG_INFINITY; LANES];
+        for rough in rough.chunks(LANES) {
+            for (greatest, rough) in greatest.iter_mut().zip(rough) {
+                *greatest = if *rough > *greatest { *rough } else { *greatest };
+            }
+        }
+        greatest.sort_unstable_by(|a, b| b.total_cmp(a));
+        // k experts have at least this score less the error, so another needs it to be within twice the error.
+        let least = match greatest.get(k - 1) {
+            Some(score) if best_alone => {
+                let error = self.scale * self.scan.error(site, self.length) + ROUNDING * score.abs();
+                score - 2.0 * error
+            }
+            _ => f32::NEG_INFINITY,
+        };
+        scores.clear();
+        // However many a later step has.
+        scores.reserve(count);
+        let d_in = self.centred.len();
+        for (chunk, rough) in rough.chunks(LANES).enumerate() {
+            // What is no number is not less.
+            if rough.iter().fold(true, |all, rough| all & (*rough < least)) {
+                continue;
+            }
+            for row in (chunk * LANES..).take(rough.len()) {
+                if !(rough[row % LANES] < least) && biases[row] != LOWEST {
+                    let score = self.scale * dot(self.centred, gates.gate(first + row, d_in));
+                    scores.push((row as u32, score + biases[row]));
+                }
+            }
+        }
     }
 }
+
+/// More than a bias, added to a score, loses of it.
+const ROUNDING: f32 = 1e-6;
 
 /// The `k` best, best first. Of equal scores the one that came first; total_cmp, so that NaN panics nowhere.
 #[inline(always)]
-fn choose(scores: impl Iterator<Item = (u32, f32)>, k: usize, best: &mut Vec<(u32, f32)>) {
+fn choose(scores: &[(u32, f32)], k: usize, best: &mut Vec<(u32, f32)>) {
     best.clear();
-    for (row, score) in scores {
+    for &(row, score) in scores {
         let is_worse = |other: &(u32, f32)| other.1.total_cmp(&score).is_lt();
         if best.len() == k && !best.last().is_some_and(is_worse) {
             continue;
@@ -363,12 +461,7 @@ fn choose(scores: impl Iterator<Item = (u32, f32)>, k: usize, best: &mut Vec<(u3
 }
 
 /// The weights of those of `best` that stand, best first; `all` are the scores of the whole site.
-fn weigh(
-    params: &Params,
-    best: &[(u32, f32)],
-    all: impl Iterator<Item = (u32, f32)>,
-    weights: &mut Vec<f32>,
-) {
+fn weigh(params: &Params, best: &[(u32, f32)], all: &[(u32, f32)], weights: &mut Vec<f32>) {
     weights.clear();
     let Some((_, highest)) = best.first() else { return };
     let is_noise = params.rule == Rule::Noise as u32;
@@ -376,7 +469,7 @@ fn weigh(
     weights.extend(best.iter().map(|(_, score)| exponential(*score)));
     let chosen: f32 = weights.iter().sum();
     if params.least_share > 0.0 {
-        let whole: f32 = all.map(|(_, score)| exponential(score)).sum();
+        let whole: f32 = all.iter().map(|(_, score)| exponential(*score)).sum();
         if chosen < params.least_share * whole {
             weights.clear();
             return;

@@ -3,10 +3,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::kernels::gates::{GateRows, ScoreRows};
 use crate::kernels::input::{self, Input};
 use crate::kernels::linear::{TILE_ROWS, TILE_TOKENS};
-use crate::kernels::route::{Deltas, Entry, Flags, Gates, LAYER_NORM_EPSILON};
-use crate::kernels::{dot, hash, total};
+use crate::kernels::route::{Deltas, Flags, Gates};
 use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
@@ -99,131 +99,16 @@ impl Compute for Score {
         let params: &Params = bytemuck::from_bytes(params);
         let [_, x, norm, vectors, table, flags, deltas] = arguments else { unreachable!("access list") };
         let Scratch { input, floats: centred, .. } = scratch;
-        let u = input::compute(params.input, params.epsilon, x, norm, input);
         let gates = GateRows::new(vectors, table, params.sites as usize, params.rule, 0);
+        if gates.scan.is_some() {
+            // Then `route` scores what may be chosen and no more.
+            return;
+        }
+        let u = input::compute(params.input, params.epsilon, x, norm, input);
         let rows =
             ScoreRows { site_words: params.site_words as usize, slots_words: params.slots_words as usize };
         let deltas = deltas.as_mut_slice();
         gates.score(u, x.rows, 0, &flags.as_slice::<f32>()[1..], rows, deltas, centred);
-    }
-}
-
-/// Where scores go among the words of deltas.
-#[derive(Clone, Copy)]
-pub(crate) struct ScoreRows {
-    /// Words of a site of one token.
-    pub site_words: usize,
-    /// Of these, those before the scores.
-    pub slots_words: usize,
-}
-
-/// Tokens for which a gate is read once: with it they fit the first cache.
-const TILE: usize = 8;
-
-/// One expert on one site.
-pub(crate) struct GateRow {
-    pub site: usize,
-    /// Its place among the site's.
-    pub index: usize,
-    pub entry: Entry,
-}
-
-/// The gates of all sites, as the CPU reads them.
-pub(crate) struct GateRows<'a> {
-    vectors: &'a [f32],
-    stride: usize,
-    /// For each site the first of its rows and their number.
-    ranges: &'a [u32],
-    /// By row.
-    pub entries: &'a [Entry],
-    /// As a number.
-    rule: u32,
-    /// What noise is a hash of, beside site, token and expert.
-    key: u32,
-}
-
-impl<'a> GateRows<'a> {
-    pub fn new(vectors: &'a Argument, table: &'a Argument, sites: usize, rule: u32, key: u32) -> Self {
-        let (ranges, entries) = table.as_slice::<u32>().split_at(2 * sites);
-        let entries = bytemuck::cast_slice(entries);
-        GateRows { vectors: vectors.as_slice(), stride: vectors.cols, ranges, entries, rule, key }
-    }
-
-    /// All rows.
-    pub fn rows(&self) -> impl Iterator<Item = GateRow> {
-        let sites = 0..self.ranges.len() / 2;
-        sites.flat_map(move |site| {
-            let (first, count) = self.range(site);
-            (0..count).map(move |index| GateRow { site, index, entry: self.entries[first + index] })
-        })
-    }
-
-    /// The first row of a site, and how many it has.
-    pub fn range(&self, site: usize) -> (usize, usize) {
-        (self.ranges[2 * site] as usize, self.ranges[2 * site + 1] as usize)
-    }
-
-    /// The scores of all tokens on every site, as the bits of floats. `position`: of the first token; `biases`: by expert;
-    /// `centred`: room for some tokens.
-    #[expect(clippy::too_many_arguments, reason = "what scores depend on, and room")]
-    #[inline(always)]
-    pub fn score(
-        &self,
-        u: &[f32],
-        tokens: usize,
-        position: u32,
-        biases: &[f32],
-        rows: ScoreRows,
-        deltas: &mut [u32],
-        centred: &mut Vec<f32>,
-    ) {
-        let d_in = u.len() / tokens;
-        let token_words = self.ranges.len() / 2 * rows.site_words;
-        let [is_normalised, is_absolute, is_noise] =
-            [Rule::Normalised, Rule::Absolute, Rule::Noise].map(|rule| self.rule == rule as u32);
-        let tiles = u.chunks(TILE * d_in).zip(deltas.chunks_mut(TILE * token_words));
-        for (position, (u, deltas)) in (position..).step_by(TILE).zip(tiles) {
-            let mut scales = [0.0; TILE];
-            centred.clear();
-            for (u, scale) in u.chunks_exact(d_in).zip(&mut scales) {
-                if !is_normalised {
-                    centred.extend(u);
-                    continue;
-                }
-                let mean = total(u) / d_in as f32;
-                let first = centred.len();
-                centred.extend(u.iter().map(|u| u - mean));
-                let variance = dot(&centred[first..], &centred[first..]) / d_in as f32;
-                *scale = 1.0 / (variance + LAYER_NORM_EPSILON).sqrt();
-            }
-            for site in 0..self.ranges.len() / 2 {
-                let (first, count) = self.range(site);
-                for index in 0..count {
-                    let gate = match is_normalised || is_absolute {
-                        true => &self.vectors[(first + index) * self.stride..][..d_in],
-                        false => &[],
-                    };
-                    let expert = self.entries[first + index].expert;
-                    let bias = biases[expert as usize];
-                    let place = site * rows.site_words + rows.slots_words + index;
-                    let tokens = centred.chunks_exact(d_in).zip(&scales);
-                    let tokens = (position..).zip(tokens).zip(deltas.chunks_exact_mut(token_words));
-                    for ((position, (centred, scale)), deltas) in tokens {
-                        let score = if is_normalised {
-                            scale * dot(centred, gate)
-                        } else if is_absolute {
-                            dot(centred, gate).abs()
-                        } else if is_noise {
-                            (hash([self.key, site as u32, position, expert]) >> 8) as f32 / (1 << 24) as f32
-                        } else {
-                            0.0
-                        };
-                        let score = if bias == LOWEST { LOWEST } else { score + bias };
-                        deltas[place] = score.to_bits();
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -43,6 +43,11 @@ impl Weight {
         weight.finish(device)
     }
 
+    /// Whether it is in [`panels`], by which activations are multiplied rounded.
+    pub fn is_in_panels(&self) -> bool {
+        matches!(self.values.dtype, DType::Panels8 | DType::Panels4)
+    }
+
     /// What shaders call the format.
     pub(crate) fn format(values: &Tensor) -> u32 {
         match values.dtype {
@@ -52,7 +57,7 @@ impl Weight {
             DType::I8 => 3,
             DType::Nibbles => 4,
             DType::Panels8 | DType::Panels4 => panic!("panels are a CPU's"),
-            DType::U32 => panic!("a weight is never of integers"),
+            DType::U32 | DType::Factors => panic!("a weight is never of integers"),
         }
     }
 }
@@ -232,7 +237,7 @@ pub(crate) fn decode_row(values: &Argument, scales: &Argument, index: usize, row
             }
         }
         DType::Panels8 | DType::Panels4 => unreachable!("decoded above"),
-        DType::U32 => panic!("a weight is never of integers"),
+        DType::U32 | DType::Factors => panic!("a weight is never of integers"),
     }
 }
 

@@ -12,6 +12,8 @@ use crate::quant::BLOCK;
 
 /// The largest magnitude: both its halves, the upper rounded, fit a signed byte.
 const LARGEST: i16 = 127 * 256 + 127;
+/// The same of 14 bits, and of the quants of a [`Factor`](super::Factor): 32 products of both fit 31 bits.
+pub(super) const LARGEST_OF_FACTORS: i16 = 8191;
 
 /// 32 activations of one token: `a = scale · quant`.
 #[repr(C)]
@@ -34,6 +36,8 @@ pub(crate) enum Form {
     /// The upper bytes of all, then the lower: both signed, `quant = 256 · upper + lower`.
     #[cfg(target_arch = "x86_64")]
     Halves,
+    /// 14 bits each, in 16.
+    Short,
 }
 
 /// Tokens (tokens, cols), rounded. The memory is kept from one use to the next.
@@ -47,19 +51,34 @@ pub struct Activations {
 impl Activations {
     /// Takes the place of what was here: floats (tokens, cols), `cols` a multiple of 32, as a processor wants them.
     pub fn quantise(&mut self, floats: &[f32], cols: usize, processor: Processor) {
+        self.quantise_as(processor.form(), floats, cols);
+    }
+
+    /// The same in 14 bits, as a [`Factor`](super::Factor) wants them on every processor.
+    pub fn quantise_short(&mut self, floats: &[f32], cols: usize) {
+        self.quantise_as(Form::Short, floats, cols);
+    }
+
+    fn quantise_as(&mut self, form: Form, floats: &[f32], cols: usize) {
         assert!(
             cols.is_multiple_of(BLOCK) && floats.len().is_multiple_of(cols),
             "{} of {cols}",
             floats.len()
         );
         self.blocks_per_token = cols / BLOCK;
-        self.form = processor.form();
+        self.form = form;
         self.blocks.clear();
         let (blocks, _) = floats.as_chunks::<BLOCK>();
         match self.form {
-            Form::Whole => self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, whole))),
+            Form::Whole => self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, LARGEST, whole))),
             #[cfg(target_arch = "x86_64")]
-            Form::Halves => self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, halves))),
+            Form::Halves => {
+                self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, LARGEST, halves)));
+            }
+            Form::Short => {
+                let block = |floats| Block::new(floats, LARGEST_OF_FACTORS, whole);
+                self.blocks.extend(blocks.iter().map(block));
+            }
         }
     }
 
@@ -84,11 +103,12 @@ impl Activations {
 }
 
 impl Block {
-    fn new(floats: &[f32; BLOCK], words: impl Fn(&[i16; BLOCK]) -> [[u8; 4]; 16]) -> Block {
+    #[inline(always)]
+    fn new(floats: &[f32; BLOCK], most: i16, words: impl Fn(&[i16; BLOCK]) -> [[u8; 4]; 16]) -> Block {
         // Compared as whole numbers, in which NaN is greater than infinity and infinity than all others: neither gets lost.
         let magnitudes = floats.iter().map(|x| (x.to_bits() & 0x7fff_ffff) as i32);
         let largest = f32::from_bits(magnitudes.fold(0, i32::max) as u32);
-        let scale = largest / f32::from(LARGEST);
+        let scale = largest / f32::from(most);
         // What is smaller is rounded to zero: its inverse would be infinite.
         let inverse = if scale < f32::MIN_POSITIVE { 0.0 } else { 1.0 / scale };
         let mut quants = [0i16; BLOCK];
@@ -144,7 +164,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         for magnitude in [1e-30, 1e-3, 1.0, 1e4, 1e30] {
             let floats: [f32; BLOCK] = std::array::from_fn(|_| (random.f32() - 0.5) * magnitude);
-            let Block { scale, sum, words } = Block::new(&floats, whole);
+            let Block { scale, sum, words } = Block::new(&floats, LARGEST, whole);
             let quants: [i16; BLOCK] = bytemuck::cast(words);
             assert_eq!(sum, quants.iter().map(|quant| i32::from(*quant)).sum::<i32>());
             assert_eq!(quants.iter().map(|quant| quant.abs()).max(), Some(LARGEST));
@@ -152,7 +172,7 @@ mod tests {
                 let error = f64::from(*quant) * f64::from(scale) - f64::from(x);
                 assert!(error.abs() <= 0.51 * f64::from(scale), "{x}: {quant} × {scale}");
             }
-            let bytes: [i8; 2 * BLOCK] = bytemuck::cast(Block::new(&floats, halves).words);
+            let bytes: [i8; 2 * BLOCK] = bytemuck::cast(Block::new(&floats, LARGEST, halves).words);
             let (upper, lower) = bytes.split_at(BLOCK);
             for ((quant, upper), lower) in quants.iter().zip(upper).zip(lower) {
                 assert_eq!(i32::from(*quant), 256 * i32::from(*upper) + i32::from(*lower));
@@ -163,13 +183,13 @@ mod tests {
     #[test]
     fn zeros_stay_zeros_and_what_is_no_number_stays_none() {
         for zero in [0.0, -0.0, 1e-40] {
-            let Block { scale, sum, words } = Block::new(&[zero; BLOCK], whole);
+            let Block { scale, sum, words } = Block::new(&[zero; BLOCK], LARGEST, whole);
             assert!(scale.is_finite() && sum == 0 && words == [[0; 4]; 16]);
         }
         for not_finite in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut floats = [1.0; BLOCK];
             floats[17] = not_finite;
-            assert!(!Block::new(&floats, halves).scale.is_finite(), "{not_finite}");
+            assert!(!Block::new(&floats, LARGEST, halves).scale.is_finite(), "{not_finite}");
         }
     }
 }

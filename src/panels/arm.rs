@@ -4,6 +4,7 @@ use std::arch::aarch64::*;
 
 use bytemuck::{cast, pod_read_unaligned};
 
+use super::factors::{FACTOR_BLOCK_BYTES, PAIR_BYTES};
 use super::{Bits, Block, QUAD_BYTES, ROWS, SCALE_BYTES};
 
 /// Vectors of two rows, widened to 16 bits; an instruction is the four products of one row, which are added at the end of a
@@ -54,4 +55,31 @@ fn neon_of<const FOUR: bool>(panel: &[u8], token: &[Block]) -> [f32; ROWS] {
         }
     }
     cast(totals)
+}
+
+/// Vectors of four rows of a factor; an instruction is the products of two rows, which are added at the end of a block.
+#[target_feature(enable = "neon")]
+pub fn neon_factor<const TOKENS: usize>(panel: &[u8], tokens: [&[Block]; TOKENS]) -> [[f32; ROWS]; TOKENS] {
+    tokens.map(|token| {
+        let mut totals = [vdupq_n_f32(0.0); 4];
+        for (panel, block) in panel.chunks(FACTOR_BLOCK_BYTES).zip(token) {
+            let (scales, pairs) = panel.split_at(SCALE_BYTES);
+            let mut dots = [vdupq_n_s32(0); 8];
+            for (pair, word) in pairs.chunks_exact(PAIR_BYTES).zip(block.words) {
+                let quants = vdup_n_s32(cast(word));
+                let quants = vreinterpret_s16_s32(quants);
+                for (rows, dots) in pair.chunks_exact(8).zip(&mut dots) {
+                    let weights: int16x4_t = pod_read_unaligned(rows);
+                    *dots = vmlal_s16(*dots, weights, quants);
+                }
+            }
+            for (group, total) in totals.iter_mut().enumerate() {
+                let rows = vpaddq_s32(dots[2 * group], dots[2 * group + 1]);
+                let scales: float32x4_t = pod_read_unaligned(&scales[16 * group..][..16]);
+                let scales = vmulq_n_f32(scales, block.scale);
+                *total = vaddq_f32(*total, vmulq_f32(vcvtq_f32_s32(rows), scales));
+            }
+        }
+        cast(totals)
+    })
 }

@@ -4,6 +4,7 @@ use std::arch::wasm32::*;
 
 use bytemuck::{cast, pod_read_unaligned};
 
+use super::factors::{FACTOR_BLOCK_BYTES, PAIR_BYTES};
 use super::{Bits, Block, QUAD_BYTES, ROWS, SCALE_BYTES};
 
 /// Vectors of two rows, widened to 16 bits; an instruction is eight products, summed in pairs, and the two pairs of a row
@@ -84,4 +85,34 @@ fn add_rows<const TOKENS: usize, const GROUPS: usize, const FOUR: bool>(
             totals[token][group] = f32x4_add(totals[token][group], f32x4_mul(rows, scales));
         }
     }
+}
+
+/// Vectors of four rows of a factor; an instruction is eight products, summed in pairs.
+pub fn multiply_factor<const TOKENS: usize>(
+    panel: &[u8],
+    tokens: [&[Block]; TOKENS],
+) -> [[f32; ROWS]; TOKENS] {
+    let mut totals = [[f32x4_splat(0.0); 4]; TOKENS];
+    for (index, block) in panel.chunks(FACTOR_BLOCK_BYTES).enumerate() {
+        let (scales, pairs) = block.split_at(SCALE_BYTES);
+        let blocks = tokens.map(|token| &token[index]);
+        let mut dots = [[i32x4_splat(0); 4]; TOKENS];
+        for (place, pair) in pairs.chunks_exact(PAIR_BYTES).enumerate() {
+            let weights: [v128; 4] = pod_read_unaligned(pair);
+            for (dots, block) in dots.iter_mut().zip(blocks) {
+                let quants = i32x4_splat(cast(block.words[place]));
+                for (dots, weights) in dots.iter_mut().zip(weights) {
+                    *dots = i32x4_add(*dots, i32x4_dot_i16x8(weights, quants));
+                }
+            }
+        }
+        let scales: [v128; 4] = pod_read_unaligned(scales);
+        for ((totals, dots), block) in totals.iter_mut().zip(dots).zip(blocks) {
+            for ((total, dots), scales) in totals.iter_mut().zip(dots).zip(scales) {
+                let scales = f32x4_mul(scales, f32x4_splat(block.scale));
+                *total = f32x4_add(*total, f32x4_mul(f32x4_convert_i32x4(dots), scales));
+            }
+        }
+    }
+    totals.map(cast)
 }

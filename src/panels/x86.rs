@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use bytemuck::{cast, pod_read_unaligned};
 
+use super::factors::{FACTOR_BLOCK_BYTES, PAIR_BYTES};
 use super::{Bits, Block, QUAD_BYTES, ROWS, SCALE_BYTES};
 
 /// One vector is the 16 rows, and an instruction is 64 products: unsigned weights by signed halves of activations.
@@ -53,6 +54,35 @@ fn avx512_vnni_of<const TOKENS: usize, const FOUR: bool>(
             let dots = _mm512_add_epi32(_mm512_slli_epi32(upper[token], 8), lower[token]);
             let scales = _mm512_mul_ps(scales, _mm512_set1_ps(blocks[token].scale));
             totals[token] = _mm512_add_ps(totals[token], _mm512_mul_ps(_mm512_cvtepi32_ps(dots), scales));
+        }
+    }
+    totals.map(cast)
+}
+
+/// One vector is the 16 rows, and an instruction is 32 products, summed in pairs.
+#[target_feature(enable = "avx512f,avx512vnni")]
+pub fn avx512_vnni_factor<const TOKENS: usize>(
+    panel: &[u8],
+    tokens: [&[Block]; TOKENS],
+) -> [[f32; ROWS]; TOKENS] {
+    let mut totals = [_mm512_setzero_ps(); TOKENS];
+    for (index, block) in panel.chunks(FACTOR_BLOCK_BYTES).enumerate() {
+        let (scales, pairs) = block.split_at(SCALE_BYTES);
+        let blocks = tokens.map(|token| &token[index]);
+        // Two sums of each, so that fewer additions wait for one another.
+        let mut dots = [[_mm512_setzero_si512(); 2]; TOKENS];
+        for (place, pair) in pairs.chunks_exact(PAIR_BYTES).enumerate() {
+            let weights: __m512i = pod_read_unaligned(pair);
+            for (dots, block) in dots.iter_mut().zip(blocks) {
+                let quants = _mm512_set1_epi32(cast(block.words[place]));
+                dots[place % 2] = _mm512_dpwssd_epi32(dots[place % 2], weights, quants);
+            }
+        }
+        let scales: __m512 = pod_read_unaligned(scales);
+        for ((total, dots), block) in totals.iter_mut().zip(dots).zip(blocks) {
+            let rows = _mm512_cvtepi32_ps(_mm512_add_epi32(dots[0], dots[1]));
+            let scales = _mm512_mul_ps(scales, _mm512_set1_ps(block.scale));
+            *total = _mm512_add_ps(*total, _mm512_mul_ps(rows, scales));
         }
     }
     totals.map(cast)
@@ -116,6 +146,34 @@ fn avx2_of<const TOKENS: usize, const FOUR: bool>(
                 let rows = _mm256_cvtepi32_ps(_mm256_add_epi32(rows, offset));
                 let scales = _mm256_mul_ps(cast(scales[half]), _mm256_set1_ps(block.scale));
                 totals[half] = _mm256_add_ps(totals[half], _mm256_mul_ps(rows, scales));
+            }
+        }
+    }
+    totals.map(cast)
+}
+
+/// Vectors of eight rows; an instruction is 16 products, summed in pairs.
+#[target_feature(enable = "avx2")]
+pub fn avx2_factor<const TOKENS: usize>(panel: &[u8], tokens: [&[Block]; TOKENS]) -> [[f32; ROWS]; TOKENS] {
+    let mut totals = [[_mm256_setzero_ps(); 2]; TOKENS];
+    for (index, block) in panel.chunks(FACTOR_BLOCK_BYTES).enumerate() {
+        let (scales, pairs) = block.split_at(SCALE_BYTES);
+        let blocks = tokens.map(|token| &token[index]);
+        let mut dots = [[_mm256_setzero_si256(); 2]; TOKENS];
+        for (place, pair) in pairs.chunks_exact(PAIR_BYTES).enumerate() {
+            let weights: [__m256i; 2] = pod_read_unaligned(pair);
+            for (dots, block) in dots.iter_mut().zip(blocks) {
+                let quants = _mm256_set1_epi32(cast(block.words[place]));
+                for (dots, weights) in dots.iter_mut().zip(weights) {
+                    *dots = _mm256_add_epi32(*dots, _mm256_madd_epi16(weights, quants));
+                }
+            }
+        }
+        let scales: [__m256; 2] = pod_read_unaligned(scales);
+        for ((totals, dots), block) in totals.iter_mut().zip(dots).zip(blocks) {
+            for ((total, dots), scales) in totals.iter_mut().zip(dots).zip(scales) {
+                let scales = _mm256_mul_ps(scales, _mm256_set1_ps(block.scale));
+                *total = _mm256_add_ps(*total, _mm256_mul_ps(_mm256_cvtepi32_ps(dots), scales));
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::adapter_pool::AdapterPool;
 use crate::catalog::{Catalog, FileReference, vectors};
 use crate::device::{Device, Part};
 use crate::error::{Error, ErrorCode, Result};
-use crate::experts::{Expert, Placement, name_apart};
+use crate::experts::{Expert, FactorLayout, Placement, name_apart};
 use crate::kernels::route::{Entry, Flags};
 use crate::kernels::score::{LOWEST, Rule};
 use crate::router::{GatedEntry, RoutedLinears, Router, Routes};
@@ -80,7 +80,7 @@ impl Session {
         Ok(())
     }
 
-    /// Sets the memory for adapter pages, in bytes of decoded (32-bit) factors. Resident pages are dropped.
+    /// Sets the memory for adapter pages, in bytes of factors as the device keeps them. Resident pages are dropped.
     pub fn set_pool_bytes(&mut self, bytes: usize) {
         self.cancel();
         self.pool_budget_bytes = bytes;
@@ -92,11 +92,12 @@ impl Session {
         self.pages = (self.experts.iter().enumerate())
             .flat_map(|(expert, description)| (0..description.pages.len()).map(move |page| (expert, page)))
             .collect();
-        let floats: Vec<usize> =
-            self.pages.iter().map(|(expert, page)| self.experts[*expert].pages[*page].float_len()).collect();
-        for (device, pool) in self.devices.iter_mut().zip(&mut self.pools) {
+        let layouts = self.factor_layouts();
+        for ((device, pool), layout) in self.devices.iter_mut().zip(&mut self.pools).zip(layouts) {
+            let words = |(expert, page): &(usize, usize)| self.experts[*expert].pages[*page].word_len(layout);
+            let words: Vec<usize> = self.pages.iter().map(words).collect();
             device.free(pool.buffer());
-            *pool = AdapterPool::new(device, &floats, self.pool_budget_bytes);
+            *pool = AdapterPool::new(device, layout, &words, self.pool_budget_bytes);
         }
         self.upload_vectors();
     }
@@ -148,8 +149,22 @@ impl Session {
     fn upload_vectors(&mut self) {
         let T5 { encoder, decoder, .. } = &mut self.model;
         let known = Known { experts: &self.experts, pages: &self.pages, placed: self.placed };
-        known.upload(self.devices.of(Part::Encoder), encoder.linears());
-        known.upload(self.devices.of(Part::Decoder), decoder.linears());
+        for (part, linears) in [
+            (Part::Encoder, encoder.linears().collect()),
+            (Part::Decoder, decoder.linears().collect::<Vec<_>>()),
+        ] {
+            let layout = self.pools[self.devices.index(part)].layout();
+            known.upload(self.devices.of(part), layout, linears);
+        }
+    }
+
+    /// How each device wants factors: as it has the weights beside them, so that what rounds nothing goes on rounding nothing.
+    fn factor_layouts(&mut self) -> [FactorLayout; 2] {
+        let T5 { encoder, decoder, .. } = &mut self.model;
+        let in_panels = |linears: &mut RoutedLinears| linears.weight.is_in_panels();
+        let [of_encoder, of_decoder] = [encoder.linears().all(in_panels), decoder.linears().all(in_panels)];
+        let of_first = of_encoder && (of_decoder || self.devices.decoder.is_some());
+        [of_first, of_decoder].map(|panels| if panels { FactorLayout::Panels } else { FactorLayout::Floats })
     }
 
     /// What the routed layers of a recording over `tokens` tokens share. Where traced, the choices of so many steps are
@@ -220,10 +235,10 @@ struct Known<'a> {
 
 impl Known<'_> {
     /// Gives every layer the gates of its experts, or what stands in their place, instead of those it had.
-    fn upload<'l>(&self, device: &mut Device, linears: impl Iterator<Item = &'l mut RoutedLinears>) {
+    fn upload(&self, device: &mut Device, layout: FactorLayout, linears: Vec<&mut RoutedLinears>) {
         for linears in linears {
             let sites: Vec<Vec<GatedEntry>> =
-                linears.modules.iter().map(|module| self.entries(module)).collect();
+                linears.modules.iter().map(|module| self.entries(module, layout)).collect();
             for buffer in linears.router.iter().flat_map(Router::buffers) {
                 device.free(buffer);
             }
@@ -235,7 +250,7 @@ impl Known<'_> {
     }
 
     /// The experts that are considered on a layer.
-    fn entries(&self, module: &str) -> Vec<GatedEntry<'_>> {
+    fn entries(&self, module: &str, layout: FactorLayout) -> Vec<GatedEntry<'_>> {
         let entry = |(page, (expert, index)): (usize, &(usize, usize))| {
             let description = &self.experts[*expert];
             let vector = match self.placed.vectors {
@@ -243,7 +258,7 @@ impl Known<'_> {
                 vectors => description.vectors_of(vectors).get(module)?.as_slice(),
             };
             let scale = *description.scales.get(module)?;
-            let Placement { a, b, rank, .. } = description.pages[*index].placement(module)?;
+            let Placement { a, b, rank, .. } = description.pages[*index].placement(module, layout)?;
             let [expert, page, a, b, rank] = [*expert, page, a, b, rank].map(|value| value as u32);
             Some((Entry { expert, page, a, b, rank, scale }, vector))
         };

@@ -3,7 +3,7 @@
 use super::{Session, Work};
 use crate::device::Part;
 use crate::error::{Error, ErrorCode, Result};
-use crate::experts::Page;
+use crate::experts::{Expert, FactorLayout, Page};
 use crate::recording::Control;
 use crate::router::Routes;
 
@@ -64,13 +64,19 @@ impl Session {
     /// [`ErrorCode::PageMismatch`] if they are not the bytes that the expert's description promises; nothing changes
     /// then, and the right bytes can be provided after.
     pub fn provide(&mut self, page: u32, bytes: &[u8]) -> Result<()> {
-        let (expert, description) = self.check_page("provide", page)?;
-        let floats = description.decode(expert, bytes)?;
+        self.check_page("provide", page)?;
+        let (expert, index) = self.pages[page as usize];
+        let Expert { id, pages, .. } = &self.experts[expert];
+        let description = &pages[index];
+        let floats = description.decode(id, bytes)?;
         // The encoder's device needs the decoder's pages too, for the keys and values of cross-attention.
         let for_encoder_alone = description.block.starts_with("encoder");
         for (index, (device, pool)) in self.devices.iter_mut().zip(&mut self.pools).enumerate() {
             if index == 0 || !for_encoder_alone {
-                pool.insert(device, page, &floats);
+                match pool.layout() {
+                    FactorLayout::Floats => pool.insert(device, page, &floats),
+                    FactorLayout::Panels => pool.insert(device, page, &description.pack(&floats)),
+                }
             }
         }
         if let Some(generation) = &mut self.generation {
@@ -113,8 +119,8 @@ impl Session {
         }
     }
 
-    fn check_page(&self, place: &str, page: u32) -> Result<(&str, &Page)> {
-        self.page(page).ok_or_else(|| {
+    fn check_page(&self, place: &str, page: u32) -> Result<()> {
+        self.page(page).map(|_| ()).ok_or_else(|| {
             let problem = format!("there is no page {page}");
             let expected = format!("one of the {} pages of the loaded experts", self.page_count());
             Error::new(ErrorCode::PageMismatch, place, problem, expected)

@@ -8,7 +8,7 @@ use gander::catalog::gates::key;
 use gander::catalog::vectors::{STRATEGIES, examples_key};
 use gander::catalog::{Catalog, location::Location};
 use gander::device_choice::DeviceChoice;
-use gander::experts::Expert;
+use gander::experts::{Expert, FactorLayout};
 use gander::formats::open::read;
 use gander::session::{Request, Session, Strategy};
 use gander::strategies::arrow;
@@ -21,6 +21,7 @@ use super::means::{Means, embedding};
 use crate::cli::data::{DataSet, Line, Task};
 use crate::cli::host;
 use crate::cli::output::Output;
+use crate::cli::question::default_threads;
 
 /// Arguments of `gander catalog vectors`.
 #[derive(Debug, Args)]
@@ -56,7 +57,8 @@ pub fn run(arguments: &Vectors) -> Result<()> {
     let file = host::catalog_file(&arguments.catalog);
     let shown = file.display().to_string();
     let mut catalog = Catalog::parse(&shown, &read(&file)?)?;
-    let (session, _) = host::open(DeviceChoice::Cpu, &arguments.base, &[&arguments.catalog], &[])?;
+    let (session, _) =
+        host::open(DeviceChoice::Cpu, default_threads(), &arguments.base, &[&arguments.catalog], &[])?;
     let sets = arguments.sets(&catalog)?;
     let mut maker = Maker { session, sets, most: arguments.most };
     let mut output = Output::default();
@@ -132,7 +134,7 @@ impl Maker {
             let modules: std::collections::BTreeSet<&str> =
                 page.tensors.iter().map(|tensor| tensor.module.as_str()).collect();
             for module in modules {
-                let Some(place) = page.placement(module) else { continue };
+                let Some(place) = page.placement(module, FactorLayout::Floats) else { continue };
                 let a = &floats[place.a..][..place.rank * place.d_in];
                 let b = &floats[place.b..][..place.rank * place.d_out];
                 let prototype = arrow::prototype(a, b, place.rank);

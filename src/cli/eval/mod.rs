@@ -71,9 +71,6 @@ pub struct Eval {
     /// Seed of the resamples, and of the strategy random
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Lines answered at once, each by a model of its own [default: as many as there are processors]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 fn named_path(argument: &str) -> std::result::Result<(String, PathBuf), String> {

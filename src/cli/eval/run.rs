@@ -152,17 +152,16 @@ impl Run {
     }
 
     fn work(&self, arguments: &Eval, jobs: &[Job], journal: &Mutex<Journal>) -> Result<()> {
-        let available = || std::thread::available_parallelism().map_or(1, usize::from);
-        // A GPU is shared by all, and a model for each thread would not fit.
-        let threads = match self.device == DeviceChoice::Cpu {
-            true => arguments.threads.unwrap_or_else(available).clamp(1, jobs.len().max(1)),
+        // Lines that are answered at once, each by a model of its own. A GPU is shared by all, and so many models would not fit.
+        let lines = match self.device == DeviceChoice::Cpu {
+            true => arguments.model.threads.clamp(1, jobs.len().max(1)),
             false => 1,
         };
         let next = AtomicUsize::new(0);
         let failed = Mutex::new(None);
         let progress = Progress::new(jobs.len(), self.jobs().count());
         std::thread::scope(|scope| {
-            for _ in 0..threads {
+            for _ in 0..lines {
                 scope.spawn(|| {
                     if let Err(error) = self.work_off(arguments, jobs, &next, journal, &progress) {
                         next.store(jobs.len(), Ordering::Relaxed);
@@ -187,12 +186,16 @@ impl Run {
             return Ok(());
         }
         let strategies: Vec<Strategy> = self.vectors.iter().map(|(strategy, _)| strategy.clone()).collect();
+        let threads = match self.device {
+            DeviceChoice::Cpu => 1,
+            _ => arguments.model.threads,
+        };
         let mut open = Opened { model: None, session: None };
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (contestant, set, line) = self.parts(*job);
             let session = open.of(contestant, |base| match base {
-                None => arguments.model.open_on(self.device, &strategies),
-                Some(base) => host::open(self.device, base, &[] as &[PathBuf], &[]),
+                None => arguments.model.open_on(self.device, threads, &strategies),
+                Some(base) => host::open(self.device, threads, base, &[] as &[PathBuf], &[]),
             })?;
             if self.request.on_miss == OnMiss::Skip {
                 // Else what a line does without would depend on the lines before it.
