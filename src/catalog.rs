@@ -36,9 +36,9 @@ pub struct Catalog {
     pub router: RouterDefaults,
     /// One safetensors file with the gates of all experts, under `<expert id>/<module>.lora_gate.weight`.
     pub gates: FileReference,
-    /// By the name of a strategy, the file of the vectors that it needs. See [`vectors`].
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub vectors: BTreeMap<String, FileReference>,
+    /// By the name of a strategy, the [`FileReference`] of the vectors that it needs. See [`vectors`].
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub vectors: serde_json::Map<String, serde_json::Value>,
     /// The experts. Their order decides ties.
     pub experts: Vec<ExpertRecord>,
 }

@@ -3,9 +3,11 @@
 //! * `arrow` and `average-activation`: for every module a vector under the key that its gate has
 //! * `retrieval`: for every expert `<expert id>/examples` (n, d_model)
 
-use super::FileReference;
+use std::collections::BTreeMap;
+
 use super::gates::{self, vector};
-use super::problems::invalid;
+use super::problems::{first, invalid};
+use super::{Catalog, FileReference};
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::Expert;
 use crate::formats::safetensors::{Header, HeaderTensor};
@@ -21,28 +23,44 @@ pub fn examples_key(expert: &str) -> String {
     format!("{expert}{EXAMPLES}")
 }
 
+impl Catalog {
+    /// By the name of a strategy, the file of its vectors; unknown strategies too.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidFile`] for one that is not described as files are.
+    pub fn vector_files(&self) -> Result<BTreeMap<String, FileReference>> {
+        let read = |(strategy, value): (&String, &serde_json::Value)| {
+            let place = format!("vectors of {strategy:?}");
+            let file: FileReference = serde_json::from_value(value.clone())
+                .map_err(|error| invalid(&place, error.to_string(), "url, bytes and sha256"))?;
+            first(file.problems()).map_err(|error| error.inside(place))?;
+            Ok((strategy.clone(), file))
+        };
+        self.vectors.iter().map(read).collect()
+    }
+}
+
 /// Puts the vectors of a file beside the experts that they belong to. `catalog` is the name of the catalogue that the experts
-/// are from.
+/// are from, `file` that of the file, for messages. The caller has compared the bytes with their hash.
 ///
 /// # Errors
-/// [`ErrorCode::PageMismatch`] if it is not the file that the catalogue describes; [`ErrorCode::InvalidFile`],
-/// [`ErrorCode::ShapeMismatch`] and [`ErrorCode::NotFinite`] for what is wrong in it. Nothing is changed then.
+/// [`ErrorCode::InvalidFile`], [`ErrorCode::ShapeMismatch`] and [`ErrorCode::NotFinite`] for what is wrong in it. Nothing is
+/// changed then.
 pub fn attach(
     experts: &mut [Expert],
     catalog: &str,
     strategy: &Strategy,
-    file: &FileReference,
+    file: &str,
     bytes: &[u8],
     d_model: usize,
 ) -> Result<()> {
-    file.check(bytes)?;
-    let header = Header::of_file(&file.url, bytes)?;
-    let found = header.tensors.iter().map(|(key, tensor)| {
-        find(experts, catalog, strategy, key, tensor, d_model)
-            .and_then(|(expert, module)| Ok((expert, module, vector(tensor, bytes)?)))
-            .map_err(|error| error.inside(format!("{}: {key:?}", file.url)))
-    });
-    for (expert, module, values) in found.collect::<Result<Vec<_>>>()? {
+    let mut found = Vec::new();
+    for (key, tensor) in &Header::of_file(file, bytes)?.tensors {
+        let read = find(experts, catalog, strategy, key, tensor, d_model)
+            .and_then(|(expert, module)| Ok((expert, module, vector(tensor, bytes)?)));
+        found.push(read.map_err(|error| error.inside(format!("{file}: {key:?}")))?);
+    }
+    for (expert, module, values) in found {
         let vectors = &mut experts[expert].vectors;
         match strategy {
             Strategy::Retrieval => vectors.examples = values,

@@ -183,7 +183,7 @@ impl<'a> GateRows<'a> {
             [Rule::Normalised, Rule::Absolute, Rule::Noise].map(|rule| self.rule == rule as u32);
         let tiles = u.chunks(TILE * d_in).zip(deltas.chunks_mut(TILE * token_words));
         for (position, (u, deltas)) in (position..).step_by(TILE).zip(tiles) {
-            let mut scales = [0.0; TILE];
+            let mut scales = [1.0; TILE];
             centred.clear();
             for (u, scale) in u.chunks_exact(d_in).zip(&mut scales) {
                 if !is_normalised {
@@ -209,14 +209,14 @@ impl<'a> GateRows<'a> {
                     let tokens = centred.chunks_exact(d_in).zip(&scales);
                     let tokens = (position..).zip(tokens).zip(deltas.chunks_exact_mut(token_words));
                     for ((position, (centred, scale)), deltas) in tokens {
-                        let score = if is_normalised {
-                            scale * dot(centred, gate)
-                        } else if is_absolute {
-                            dot(centred, gate).abs()
-                        } else if is_noise {
-                            (hash([self.key, site as u32, position, expert]) >> 8) as f32 / (1 << 24) as f32
-                        } else {
-                            0.0
+                        let product = scale * dot(centred, gate);
+                        let score = match is_noise {
+                            true => {
+                                let bits = hash([self.key, site as u32, position, expert]);
+                                (bits >> 8) as f32 / (1 << 24) as f32
+                            }
+                            false if is_absolute => product.abs(),
+                            false => product,
                         };
                         let score = if bias == LOWEST { LOWEST } else { score + bias };
                         deltas[place] = score.to_bits();

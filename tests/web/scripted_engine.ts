@@ -10,7 +10,6 @@ import type {
   ScoreStep,
   StartRequest,
   Step,
-  VectorsSource,
 } from "../../www/src/engine.ts";
 import type { PackedRouting } from "../../www/src/packed_routing.ts";
 import type { Base, DeviceName, Expert, Input, LoadedDevice } from "../../www/src/types.ts";
@@ -57,9 +56,7 @@ export class ScriptedEngine implements Engine {
 
   readonly resident = new Set<number>();
   /** Those that were added, in order. */
-  readonly vectors: { catalog: number; strategy: string; bytes: number }[] = [];
-  /** By catalogue and strategy, those that were not. */
-  #vectorFiles: Record<string, GatesSource>[] = [];
+  readonly vectors: { catalog: string; strategy: string; url: string; bytes: number }[] = [];
   freed = false;
   #base: Base | undefined;
   #experts: CatalogExpert[] = [];
@@ -102,23 +99,14 @@ export class ScriptedEngine implements Engine {
     return this.#base;
   }
 
-  missingVectors(strategy: string): VectorsSource[] {
-    return this.#vectorFiles.flatMap((files, catalog) => {
-      const file = files[strategy];
-      return file ? [{ catalog, file }] : [];
-    });
-  }
-
-  addVectors(catalog: number, strategy: string, bytes: Uint8Array): void {
-    this.vectors.push({ catalog, strategy, bytes: bytes.length });
-    delete this.#vectorFiles[catalog]?.[strategy];
+  addVectors(catalog: string, strategy: string, url: string, bytes: Uint8Array): void {
+    this.vectors.push({ catalog, strategy, url, bytes: bytes.length });
   }
 
   async addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]> {
     const lists: CatalogExpert[][] = catalogs.map(({ url, json, gates }) => {
       this.#isSpoilt ||= gates.length !== 100 || !isFilled(gates, 0, 7);
-      const { name, base, experts, vectors = {} } = JSON.parse(new TextDecoder().decode(json));
-      this.#vectorFiles.push(vectors);
+      const { name, base, experts } = JSON.parse(new TextDecoder().decode(json));
       if (base.fingerprint !== "scripted") throw plain("wrong-base", url, base.fingerprint, "scripted");
       return experts.map((expert: CatalogExpert) => ({ ...expert, catalog: name }));
     });

@@ -261,7 +261,7 @@ fn identify(arguments: &Eval, request: &Request, device: &str) -> Result<(Map<St
         }
         let file = host::catalog_file(path);
         let mut catalog = Catalog::parse(&file.display().to_string(), &read(&file)?)?;
-        for (name, reference) in std::mem::take(&mut catalog.vectors) {
+        for (name, reference) in catalog.vector_files()? {
             // One that a later version has is none of this run's.
             let Ok(strategy) = Strategy::parse(&name) else { continue };
             match vectors.iter_mut().find(|(known, _)| *known == strategy) {
@@ -269,7 +269,8 @@ fn identify(arguments: &Eval, request: &Request, device: &str) -> Result<(Map<St
                 None => vectors.push((strategy, reference.sha256)),
             }
         }
-        // Nothing that is for people decides a result.
+        // Nothing that is for people decides a result, and vectors only that of their strategies.
+        catalog.vectors.clear();
         for expert in &mut catalog.experts {
             let kept = (std::mem::take(&mut expert.id), std::mem::take(&mut expert.pages));
             *expert = gander::catalog::ExpertRecord {

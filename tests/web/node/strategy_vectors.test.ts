@@ -32,8 +32,14 @@ function withVectors(folder: string, strategies: string[]): Record<string, Uint8
   return Object.fromEntries(Object.entries(files).map(([name, bytes]) => [`${folder}/${name}`, bytes]));
 }
 
-beforeEach(async () => {
+beforeEach(() => load());
+afterEach(() => server.stop());
+
+async function load(change: (catalog: { vectors: Record<string, unknown> }) => void = () => {}) {
   const files = { ...withVectors("a", ["arrow"]), ...withVectors("b", ["arrow", "average-activation"]) };
+  const catalog = JSON.parse(new TextDecoder().decode(files["a/catalog.json"]));
+  change(catalog);
+  files["a/catalog.json"] = new TextEncoder().encode(JSON.stringify(catalog));
   server = await new FaultServer(files).start();
   engine = new ScriptedEngine();
   host = new EngineHost(async () => ({ createEngine: () => engine, gatesOf: ScriptedEngine.gatesOf }), {
@@ -43,8 +49,7 @@ beforeEach(async () => {
   const base = { url: `${server.url}a/base.gguf` };
   const catalogUrls = ["a", "b"].map((folder) => `${server.url}${folder}/catalog.json`);
   await host.load({ base, catalogUrls, device: "cpu", wasmUrl: "" }, () => {}, never());
-});
-afterEach(() => server.stop());
+}
 
 function generate(strategy?: Strategy) {
   const events = { onPiece: () => {}, onProgress: () => {}, onDevice: () => {} };
@@ -65,9 +70,14 @@ test("a strategy's vectors are fetched when it is first asked for, from every ca
   await generate("arrow");
   assert.deepEqual(fetched().slice(2), ["b/average-activation.safetensors"]);
   assert.deepEqual(engine.vectors, [
-    { catalog: 0, strategy: "arrow", bytes: 40 },
-    { catalog: 1, strategy: "arrow", bytes: 40 },
-    { catalog: 1, strategy: "average-activation", bytes: 41 },
+    { catalog: "a", strategy: "arrow", url: file, bytes: 40 },
+    { catalog: "b", strategy: "arrow", url: file, bytes: 40 },
+    {
+      catalog: "b",
+      strategy: "average-activation",
+      url: "average-activation.safetensors",
+      bytes: 41,
+    },
   ]);
 });
 
@@ -81,3 +91,21 @@ test("a file that is not the catalogue's is an error, and the next try fetches i
   assert.equal(text, "A");
   assert.equal(engine.vectors.length, 2);
 });
+
+for (const [what, description] of Object.entries({
+  "a text": "arrow.safetensors",
+  "without a hash": { url: file, bytes: 40 },
+  "with half a hash": { url: file, bytes: 40, sha256: "ab" },
+  "with a size that is none": { url: file, bytes: 0.5, sha256: "a".repeat(64) },
+  "above the catalogue": { url: `../b/${file}`, bytes: 40, sha256: "a".repeat(64) },
+  "larger than anybody needs": { url: file, bytes: 2 ** 40, sha256: "a".repeat(64) },
+})) {
+  test(`vectors that are ${what} are refused, and nothing is fetched`, async () => {
+    await server.stop();
+    await load((catalog) => {
+      catalog.vectors.arrow = description;
+    });
+    await assert.rejects(generate("arrow"), { code: "invalid-file" });
+    assert.deepEqual(fetched(), []);
+  });
+}
