@@ -80,10 +80,13 @@ impl Run {
         }
         for set in &mut sets {
             check_targets(&session, set, request.max_new_tokens)?;
-            for name in set.lines.iter_mut().flat_map(|line| &mut line.experts) {
-                if let Some(expert) = session.experts().iter().find(|expert| expert.is_called(name)) {
-                    *name = expert.id.clone();
-                }
+            for line in &mut set.lines {
+                // In every catalogue, where several have an expert of that id.
+                let is_named = |expert: &&Expert| {
+                    line.experts.iter().any(|name| expert.is_called(name) || expert.own_id() == name)
+                };
+                line.experts =
+                    session.experts().iter().filter(is_named).map(|expert| expert.id.clone()).collect();
             }
         }
         let name = session.devices().name();
