@@ -40,8 +40,9 @@ impl Catalog {
     }
 }
 
-/// Puts the vectors of a file beside the experts that they belong to. `catalog` is the name of the catalogue that the experts
-/// are from, `file` that of the file, for messages. The caller has compared the bytes with their hash.
+/// Puts the vectors of a file beside the experts that they belong to; for `phatgoose` these are the gates. `catalog` is the name
+/// of the catalogue that the experts are from, `file` that of the file, for messages; `d_model` is the width of examples. The
+/// caller has compared the bytes with their hash.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidFile`], [`ErrorCode::ShapeMismatch`] and [`ErrorCode::NotFinite`] for what is wrong in it. Nothing is
@@ -55,25 +56,34 @@ pub fn attach(
     d_model: usize,
 ) -> Result<()> {
     let mut found = Vec::new();
+    let mut expert = 0;
     for (key, tensor) in &Header::of_file(file, bytes)?.tensors {
-        let read = find(experts, catalog, strategy, key, tensor, d_model)
-            .and_then(|(expert, module)| Ok((expert, module, vector(tensor, bytes)?)));
-        found.push(read.map_err(|error| error.inside(format!("{file}: {key:?}")))?);
+        let read = find(experts, expert, catalog, strategy, key, tensor, d_model);
+        let read = read.and_then(|(expert, module)| Ok((expert, module, vector(tensor, bytes)?)));
+        let read = read.map_err(|error| error.inside(format!("{file}: {key:?}")))?;
+        expert = read.0;
+        found.push(read);
     }
     for (expert, module, values) in found {
-        let vectors = &mut experts[expert].vectors;
-        match strategy {
-            Strategy::Retrieval => vectors.examples = values,
-            Strategy::Arrow => drop(vectors.prototypes.insert(module, values)),
-            _ => drop(vectors.means.insert(module, values)),
-        }
+        let Expert { gates, vectors, .. } = &mut experts[expert];
+        let by_module = match strategy {
+            Strategy::Phatgoose => gates,
+            Strategy::Arrow => &mut vectors.prototypes,
+            Strategy::AverageActivation => &mut vectors.means,
+            _ => {
+                vectors.examples = values;
+                continue;
+            }
+        };
+        by_module.insert(module, values);
     }
     Ok(())
 }
 
-/// Which expert a tensor belongs to, and which of its modules.
+/// Which expert a tensor belongs to, and which of its modules. `likely` is the expert of the key before: keys are in order.
 fn find(
     experts: &[Expert],
+    likely: usize,
     catalog: &str,
     strategy: &Strategy,
     key: &str,
@@ -89,7 +99,8 @@ fn find(
         let is_it = |expert: &Expert| {
             expert.full_name.strip_suffix(id).and_then(|name| name.strip_suffix('/')) == Some(catalog)
         };
-        let index = experts.iter().position(is_it)?;
+        let is_likely = experts.get(likely).is_some_and(is_it);
+        let index = if is_likely { likely } else { experts.iter().position(is_it)? };
         let width = match is_retrieval {
             true => d_model,
             false => experts[index].placement(module)?.d_in,
@@ -97,23 +108,21 @@ fn find(
         Some((index, module.to_owned(), width))
     });
     let Some((index, module, width)) = found else {
-        return Err(invalid(
-            "key",
-            "nothing of an expert here",
-            "the id of an expert and one of its modules",
-        ));
+        let (problem, expected) = match is_retrieval {
+            true => ("no examples of an expert here", "<expert id>/examples"),
+            false => ("no gate of an expert here", "<expert id>/<module>.lora_gate.weight"),
+        };
+        return Err(invalid("key", problem, expected));
     };
     let fits = match tensor.shape[..] {
         [count, columns] => is_retrieval && count > 0 && columns == width,
         [columns] => !is_retrieval && columns == width,
         _ => false,
     };
-    match fits {
-        true => Ok((index, module)),
-        false => {
-            let problem = format!("is {:?}", tensor.shape);
-            let expected = if is_retrieval { format!("[n, {width}]") } else { format!("[{width}]") };
-            Err(Error::new(ErrorCode::ShapeMismatch, "shape", problem, expected))
-        }
+    if fits {
+        return Ok((index, module));
     }
+    let expected =
+        if is_retrieval { format!("[n, {width}]") } else { format!("[{width}], the module's inputs") };
+    Err(Error::new(ErrorCode::ShapeMismatch, "shape", format!("is {:?}", tensor.shape), expected))
 }
