@@ -209,16 +209,16 @@ impl<'a> GateRows<'a> {
                     let tokens = centred.chunks_exact(d_in).zip(&scales);
                     let tokens = (position..).zip(tokens).zip(deltas.chunks_exact_mut(token_words));
                     for ((position, (centred, scale)), deltas) in tokens {
-                        let product = scale * dot(centred, gate);
-                        let score = match is_noise {
-                            true => {
-                                let bits = hash([self.key, site as u32, position, expert]);
-                                (bits >> 8) as f32 / (1 << 24) as f32
-                            }
-                            false if is_absolute => product.abs(),
-                            false => product,
+                        let score = if bias == LOWEST {
+                            LOWEST
+                        } else if is_noise {
+                            let bits = hash([self.key, site as u32, position, expert]);
+                            (bits >> 8) as f32 / (1 << 24) as f32 + bias
+                        } else {
+                            // Without vectors it is 0.
+                            let product = scale * dot(centred, gate);
+                            if is_absolute { product.abs() + bias } else { product + bias }
                         };
-                        let score = if bias == LOWEST { LOWEST } else { score + bias };
                         deltas[place] = score.to_bits();
                     }
                 }
