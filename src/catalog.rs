@@ -11,13 +11,13 @@ pub mod vectors;
 
 use std::collections::BTreeMap;
 
-use gates::Gates;
 use problems::{invalid, sha256_of};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, OtherVectors, Page, PageTensor};
 use crate::formats::peft::LoraPart;
+use crate::strategies::Strategy;
 use crate::tensor::DType;
 
 /// A catalogue as its file says it.
@@ -36,9 +36,9 @@ pub struct Catalog {
     pub router: RouterDefaults,
     /// One safetensors file with the gates of all experts, under `<expert id>/<module>.lora_gate.weight`.
     pub gates: FileReference,
-    /// By the name of a strategy, the file of the vectors that it needs. See [`vectors`].
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub vectors: BTreeMap<String, FileReference>,
+    /// By the name of a strategy, the [`FileReference`] of the vectors that it needs. See [`vectors`].
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub vectors: serde_json::Map<String, serde_json::Value>,
     /// The experts. Their order decides ties.
     pub experts: Vec<ExpertRecord>,
 }
@@ -221,36 +221,36 @@ impl Catalog {
     /// describes; [`ErrorCode::NotFinite`] and [`ErrorCode::ShapeMismatch`] for a damaged gate.
     pub fn experts(&self, gates: &[u8]) -> Result<Vec<Expert>> {
         let place = format!("catalogue {:?}", self.name);
-        problems::first(self.problems()).map_err(|error| error.inside(&place))?;
-        let mut problems = Vec::new();
-        let mut gates = self.read_gates(gates, &mut problems);
-        problems::first(problems).map_err(|error| error.inside(&place))?;
-        self.experts
-            .iter()
-            .map(|record| {
-                let gates = trained(&mut gates, &record.id);
-                let place = format!("catalogue {:?}, expert {:?}", self.name, record.id);
-                self.expert(record, gates).map_err(|error| error.inside(place))
-            })
-            .collect()
+        self.experts_with(gates).map_err(|error| error.inside(place))
     }
 
-    fn expert(&self, record: &ExpertRecord, gates: BTreeMap<String, Vec<f32>>) -> Result<Expert> {
+    fn experts_with(&self, gates: &[u8]) -> Result<Vec<Expert>> {
+        problems::first(self.problems())?;
+        self.gates.check(gates)?;
+        let mut experts = Vec::new();
+        for record in &self.experts {
+            let place = || format!("expert {:?}", record.id);
+            experts.push(self.expert(record).map_err(|error| error.inside(place()))?);
+        }
+        vectors::attach(&mut experts, &self.name, &Strategy::Phatgoose, &self.gates.url, gates, 0)?;
+        for expert in &mut experts {
+            // One of zeros is one that no training has touched.
+            expert.gates.retain(|_, gate| gate.iter().any(|value| *value != 0.0));
+        }
+        Ok(experts)
+    }
+
+    /// An expert without its gates.
+    fn expert(&self, record: &ExpertRecord) -> Result<Expert> {
         Ok(Expert {
             id: record.id.clone(),
             full_name: format!("{}/{}", self.name, record.id),
-            gates,
+            gates: BTreeMap::new(),
             vectors: OtherVectors::default(),
             scales: record.modules().map(|module| (module.module.clone(), module.scale)).collect(),
             pages: record.pages.iter().map(|page| page.page(&record.adapter.url)).collect::<Result<_>>()?,
         })
     }
-}
-
-/// An expert's gates without those of zeros, which no training has touched.
-fn trained(gates: &mut Gates, id: &str) -> BTreeMap<String, Vec<f32>> {
-    let gates = gates.remove(id).unwrap_or_default().into_iter();
-    gates.filter(|(_, gate)| gate.iter().any(|value| *value != 0.0)).collect()
 }
 
 impl PageRecord {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use web_sys::Performance;
 
-use crate::catalog::{Catalog, ExpertRecord, FileReference};
+use crate::catalog::{Catalog, ExpertRecord};
 use crate::device::{Device, Devices};
 use crate::device_choice::{self, ChosenDevices, DeviceChoice};
 use crate::error::{Error, ErrorCode};
@@ -34,20 +34,7 @@ pub struct Engine {
     loading: Option<Loading>,
     session: Option<Session>,
     base_name: String,
-    catalogs: Vec<CatalogVectors>,
     names: CrossedNames,
-}
-
-/// Of a catalogue, its name and, by strategy, the files of vectors that are not there yet.
-struct CatalogVectors {
-    name: String,
-    files: BTreeMap<String, FileReference>,
-}
-
-#[derive(Serialize)]
-struct VectorsInfo<'a> {
-    catalog: usize,
-    file: &'a FileReference,
 }
 
 thread_local! {
@@ -374,7 +361,6 @@ impl Engine {
     #[wasm_bindgen(js_name = finishBase)]
     pub async fn finish_base(&mut self, name: &str) -> Result<()> {
         self.session = None;
-        self.catalogs.clear();
         let loading = self.loading.take().ok_or_else(no_base)?;
         self.session = Some(loading.finish().map_err(thrown)?);
         self.base_name = name.to_owned();
@@ -428,34 +414,14 @@ impl Engine {
             let named = catalog.experts.iter().zip(&mut names);
             named.map(|(record, name)| ExpertInfo::new(catalog, record, name)).collect::<Vec<_>>()
         });
-        let infos = to_js(&infos.collect::<Vec<_>>());
-        self.catalogs.extend(
-            added.into_iter().map(|Catalog { name, vectors, .. }| CatalogVectors { name, files: vectors }),
-        );
-        infos
+        to_js(&infos.collect::<Vec<_>>())
     }
 
-    /// The files of vectors that a strategy needs and that were not added yet: a list of `{ catalog, file: { url, bytes, sha256
-    /// } }`, where `catalog` counts those that were added.
-    #[wasm_bindgen(js_name = missingVectors)]
-    pub fn missing_vectors(&self, strategy: &str) -> Result<JsValue> {
-        let files = self.catalogs.iter().enumerate();
-        let files = files.filter_map(|(catalog, known)| {
-            known.files.get(strategy).map(|file| VectorsInfo { catalog, file })
-        });
-        to_js(&files.collect::<Vec<_>>())
-    }
-
-    /// Adds the bytes of one of them.
+    /// Adds what a strategy tells the experts of a catalogue apart by: the bytes of a file that the catalogue names.
     #[wasm_bindgen(js_name = addVectors)]
-    pub fn add_vectors(&mut self, catalog: usize, strategy: &str, bytes: &[u8]) -> Result<()> {
-        let session = self.session.as_mut().ok_or_else(no_base)?;
-        let Some(CatalogVectors { name, files }) = self.catalogs.get_mut(catalog) else { return Ok(()) };
-        let Some(file) = files.get(strategy) else { return Ok(()) };
-        let parsed = Strategy::parse(strategy).map_err(thrown)?;
-        session.add_vectors(name, &parsed, file, bytes).map_err(thrown)?;
-        files.remove(strategy);
-        Ok(())
+    pub fn add_vectors(&mut self, catalog: &str, strategy: &str, url: &str, bytes: &[u8]) -> Result<()> {
+        let strategy = Strategy::parse(strategy).map_err(thrown)?;
+        self.session_mut()?.add_vectors(catalog, &strategy, url, bytes).map_err(thrown)
     }
 
     /// Begins an answer; one that was in the making is dropped.

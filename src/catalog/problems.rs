@@ -40,10 +40,6 @@ impl Catalog {
             let expected = format!("at most {most}, what gates of all the experts' modules take");
             problems.push(invalid("gates", format!("{} bytes", self.gates.bytes), expected));
         }
-        for (strategy, file) in &self.vectors {
-            let place = || format!("vectors of {strategy:?}");
-            problems.extend(file.problems().into_iter().map(|error| error.inside(place())));
-        }
         let mut ids = HashSet::new();
         let mut files = HashMap::new();
         for expert in &self.experts {
@@ -88,7 +84,7 @@ impl BaseReference {
 }
 
 impl FileReference {
-    fn problems(&self) -> Vec<Error> {
+    pub(super) fn problems(&self) -> Vec<Error> {
         let size = (self.bytes == 0 || self.bytes > LARGEST_SIZE)
             .then(|| invalid("bytes", format!("is {}", self.bytes), format!("1 to {LARGEST_SIZE}")));
         Location::of(&self.url).err().into_iter().chain(size).chain(hash_problem(&self.sha256)).collect()

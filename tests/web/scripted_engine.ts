@@ -62,6 +62,8 @@ export class ScriptedEngine implements Engine {
   }
 
   readonly resident = new Set<number>();
+  /** Those that were added, in order. */
+  readonly vectors: { catalog: string; strategy: string; url: string; bytes: number }[] = [];
   freed = false;
   poolBytes: number | undefined;
   #loading: { kind: "gguf" | "folder"; names: string[]; weightFiles?: number } | undefined;
@@ -159,11 +161,9 @@ export class ScriptedEngine implements Engine {
     return this.#base;
   }
 
-  missingVectors(): [] {
-    return [];
+  addVectors(catalog: string, strategy: string, url: string, bytes: Uint8Array): void {
+    this.vectors.push({ catalog, strategy, url, bytes: bytes.length });
   }
-
-  addVectors(): void {}
 
   async addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]> {
     const lists: CatalogExpert[][] = catalogs.map(({ url, json, gates }) => {

@@ -3,18 +3,12 @@
 import type { PackedRouting } from "./packed_routing.ts";
 import type { Base, DeviceName, Expert, Finish, GenerateOptions, Input, LoadedDevice } from "./types.ts";
 
-/** Where the gates of a catalogue are, or other vectors. */
+/** Where the gates of a catalogue are. */
 export interface GatesSource {
   /** Absolute, or relative to the catalogue. */
   url: string;
   bytes: number;
   sha256: string;
-}
-
-/** Vectors that a strategy needs, of one of the catalogues by its place. */
-export interface VectorsSource {
-  catalog: number;
-  file: GatesSource;
 }
 
 /** The files of a catalogue that the engine reads. */
@@ -103,9 +97,8 @@ export interface Engine {
   baseInfo(): Base;
   /** Adds the experts of catalogues. Returns them catalogue by catalogue, under the names that set all of them apart. */
   addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]>;
-  /** The files that a strategy needs and that were not added yet. */
-  missingVectors(strategy: string): VectorsSource[];
-  addVectors(catalog: number, strategy: string, bytes: Uint8Array): void;
+  /** Adds what a strategy tells the experts of a catalogue apart by; the catalogue goes by its name. */
+  addVectors(catalog: string, strategy: string, url: string, bytes: Uint8Array): void;
   start(request: StartRequest): void;
   /** Computes the next token, or says what it lacks for it. Repeat it once everything was provided. */
   step(): Promise<Step>;

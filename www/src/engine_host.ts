@@ -93,7 +93,7 @@ export class EngineHost implements Host {
       const device = engine.deviceInfo();
       this.#engine = engine;
       this.#cache = cache;
-      this.#vectors = new StrategyVectors(files, catalogUrls);
+      this.#vectors = new StrategyVectors(files, catalogs);
       const idsOf = (index: number) => (experts[index] ?? []).map(({ id }) => id);
       this.#pages = new PageSupply(
         new AdapterStore(network, cache),

@@ -119,9 +119,13 @@ fn problems_with_vectors(catalog: &Catalog, file: &Path, base: Option<&BaseCard>
             return Ok(());
         };
         let (strategy, bytes) = (Strategy::parse(strategy)?, host::read_described(&path, description)?);
-        vectors::attach(&mut experts, &catalog.name, &strategy, description, &bytes, d_model)
+        description.check(&bytes)?;
+        vectors::attach(&mut experts, &catalog.name, &strategy, &description.url, &bytes, d_model)
     };
-    catalog.vectors.iter().filter_map(|(strategy, file)| check(strategy, file).err()).collect()
+    match catalog.vector_files() {
+        Ok(files) => files.iter().filter_map(|(strategy, file)| check(strategy, file).err()).collect(),
+        Err(error) => vec![error],
+    }
 }
 
 /// An expert without its factors' scales.
