@@ -159,7 +159,7 @@ test("an expert switched off leaves another answer, the native program's without
   await page.selectOption("#what-if-strategy", "none");
   await page.waitForSelector("#why .columns h4:text('Without any expert')");
   assert.equal(await output.nth(1).textContent(), nativeAnswer(text, "--strategy", "none").text);
-  await page.selectOption("#what-if-strategy", `only ${leader}`);
+  await page.selectOption("#what-if-strategy", `alone:${leader}`);
   await page.waitForSelector(`#why .columns h4:text('With ${title} alone')`);
   assert.equal(await output.nth(1).textContent(), nativeAnswer(text, "--include", leader).text);
   await page.selectOption("#what-if-strategy", "");
