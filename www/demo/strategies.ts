@@ -1,8 +1,6 @@
 // Ways of choosing experts, in the words of somebody who has read nothing of them.
 
-import { strategies } from "gander";
-
-export type StrategyName = (typeof strategies)[number];
+import { type StrategyName, strategies } from "gander";
 
 export interface StrategyWords {
   /** Over an answer. */

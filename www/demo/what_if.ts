@@ -1,11 +1,11 @@
 // What the answer would be with some experts switched off, with one alone, or with none: beside what it is.
 
-import { type Answer, type Gander, GanderError, type GenerateOptions } from "gander";
+import { type Answer, type Gander, GanderError, type GenerateOptions, type StrategyName } from "gander";
 import { compare } from "./diff_view.ts";
 import { element, say } from "./elements.ts";
 import { badgeElement, type Palette } from "./palette.ts";
 import { inSentences } from "./sentences.ts";
-import { type StrategyName, strategiesBeside, wordsFor } from "./strategies.ts";
+import { strategiesBeside, wordsFor } from "./strategies.ts";
 import { size } from "./units.ts";
 
 /** Before the id of an expert that is to answer alone. */
