@@ -5,8 +5,8 @@
 import type {
   CatalogFiles,
   Engine,
-  GatesSource,
   MissingPage,
+  NamedFiles,
   ScoreStep,
   StartRequest,
   Step,
@@ -51,10 +51,12 @@ interface Running {
 export class ScriptedEngine implements Engine {
   static onPanic(): void {}
 
-  static gatesOf(name: string, catalogJson: Uint8Array): GatesSource {
+  static filesOf(name: string, catalogJson: Uint8Array): NamedFiles {
     try {
-      const { format, gates } = JSON.parse(new TextDecoder().decode(catalogJson));
-      if (format === "gander-catalog" && typeof gates.url === "string") return gates;
+      const { format, gates, base } = JSON.parse(new TextDecoder().decode(catalogJson));
+      if (format === "gander-catalog" && typeof gates.url === "string") {
+        return { gates, baseSha256: base.sha256 ?? null };
+      }
     } catch {
       // Said below.
     }
@@ -227,7 +229,8 @@ export class ScriptedEngine implements Engine {
     }
     running.position++;
     const ids = typeof choice === "string" ? [...choice].map(codeOf) : [...choice];
-    return { kind: "scored", ids, logLikelihoods: ids.map(() => -running.position) };
+    const skipped = this.#skippedBy(running, running.characters[0] ?? "");
+    return { kind: "scored", ids, logLikelihoods: ids.map(() => -running.position), ...skipped };
   }
 
   async step(): Promise<Step> {
@@ -271,19 +274,24 @@ export class ScriptedEngine implements Engine {
     const missing = this.#missingFor(character);
     if (missing.length > 0 && request.strategy !== "none") return { kind: "missing", pages: missing };
     running.position++;
-    const skipped = this.#wantedFor(character).filter(
-      ({ page }) => running.waived.has(page) && !this.resident.has(page) && !running.skipped.has(page),
-    );
-    for (const { page } of skipped) running.skipped.add(page);
     return {
       kind: "token",
       tokenId: codeOf(character),
       text: character,
-      ...(skipped.length > 0 ? { skipped } : {}),
+      ...this.#skippedBy(running, character),
       ...(request.trace && this.#experts.length > 0
         ? { routing: this.#route("decoder", position, [character]) }
         : {}),
     };
+  }
+
+  /** What a step did without for the first time. */
+  #skippedBy(running: Running, character: string): { skipped?: MissingPage[] } {
+    const skipped = this.#wantedFor(character).filter(
+      ({ page }) => running.waived.has(page) && !this.resident.has(page) && !running.skipped.has(page),
+    );
+    for (const { page } of skipped) running.skipped.add(page);
+    return skipped.length > 0 ? { skipped } : {};
   }
 
   provide(page: number, bytes: Uint8Array): void {
