@@ -2,6 +2,7 @@
 // character a token. Letters are routed to the first expert, all else to the last; the first block's page serves both.
 // Bytes that are not the test ocean's spoil its answers, as they would a model's.
 
+import { hexSha256 } from "../../www/src/digest.ts";
 import type {
   CatalogFiles,
   Engine,
@@ -28,7 +29,8 @@ interface CatalogExpert extends Omit<Expert, "pages" | "bytes"> {
 
 interface ScriptedFile {
   name: string;
-  hash: ReturnType<typeof createSha256> | undefined;
+  /** The bytes, where they are to be hashed: the tests' files are small. */
+  hashed: number[] | undefined;
   length: number;
   head: string;
 }
@@ -102,19 +104,19 @@ export class ScriptedEngine implements Engine {
 
   beginFile(name: string, _bytes: number | undefined, isHashed: boolean): void {
     if (!this.#loading) throw plain("invalid-state", "beginFile", "nothing is loaded", "a begin before it");
-    this.#file = { name, hash: isHashed ? createSha256() : undefined, length: 0, head: "" };
+    this.#file = { name, hashed: isHashed ? [] : undefined, length: 0, head: "" };
     this.#isSpoilt = false;
   }
 
   /** As bytes come, like the real one: nothing is collected. */
   push(chunk: Uint8Array): void {
     const file = this.#openFile();
-    file.hash?.update(chunk);
+    file.hashed?.push(...chunk);
     if (this.#loading?.kind === "gguf") this.#readGguf(file, chunk);
     file.length += chunk.length;
   }
 
-  endFile(): string | undefined {
+  async endFile(): Promise<string | undefined> {
     const file = this.#openFile();
     const { name, length } = file;
     if (this.#loading?.kind === "gguf" && length < 2000) {
@@ -122,7 +124,7 @@ export class ScriptedEngine implements Engine {
     }
     this.#loading?.names.push(name);
     this.#file = undefined;
-    return file.hash?.digest();
+    return file.hashed && hexSha256(Uint8Array.from(file.hashed));
   }
 
   async finishBase(name: string): Promise<void> {
@@ -370,12 +372,6 @@ export class ScriptedEngine implements Engine {
       weights: Float32Array.from(modules.flatMap(() => weights)),
     };
   }
-}
-
-/** Node's own: no test in a browser has files whose hashes it knows. */
-function createSha256(): { update(chunk: Uint8Array): void; digest(): string } {
-  const hash = process.getBuiltinModule("node:crypto").createHash("sha256");
-  return { update: (chunk) => void hash.update(chunk), digest: () => hash.digest("hex") };
 }
 
 /** Whether bytes are those of `filled` in test_ocean.ts, from some offset. */

@@ -143,7 +143,7 @@ class EngineFile implements FileReceiver {
   }
 
   async end(): Promise<string | undefined> {
-    const sha256 = this.#engine?.endFile();
+    const sha256 = await this.#engine?.endFile();
     for (const catalog of await this.#pinned) {
       if (catalog.baseSha256?.toLowerCase() === sha256) continue;
       throw wrongBase(catalog, this.#name, `SHA-256 is ${sha256}`);

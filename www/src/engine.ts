@@ -88,8 +88,8 @@ export interface Engine {
   beginFile(name: string, bytes: number | undefined, isHashed: boolean): void;
   /** The file's next bytes. What is wrong with it is thrown as soon as it shows. */
   push(chunk: Uint8Array): void;
-  /** The file has no more bytes. */
-  endFile(): string | undefined;
+  /** The file has no more bytes. Its SHA-256, if that was wanted. */
+  endFile(): Promise<string | undefined> | string | undefined;
   /** All files have come. */
   finishBase(name: string): Promise<void>;
   /** Memory for experts' pages, in bytes of 32-bit factors. */
