@@ -50,6 +50,10 @@ pub struct BaseReference {
     pub name: String,
     /// What decides: see `Checkpoint::fingerprint`.
     pub fingerprint: String,
+    /// SHA-256 of the one file that is the base, in hexadecimal digits. Where it is there, no other file will do, another
+    /// quantisation of the same model neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// Defaults for routing.
@@ -212,6 +216,22 @@ impl Catalog {
             format!("the base has fingerprint {fingerprint}"),
             expected,
         ))
+    }
+
+    /// Refuses a base file that is not the one that the catalogue insists on, if it does. `sha256` is the file's, if the base
+    /// is one file.
+    pub fn check_base_file(&self, sha256: Option<&str>) -> Result<()> {
+        let Some(expected) = &self.base.sha256 else { return Ok(()) };
+        if sha256.is_some_and(|sha256| sha256.eq_ignore_ascii_case(expected)) {
+            return Ok(());
+        }
+        let place = format!("catalogue {:?}", self.name);
+        let problem = match sha256 {
+            Some(sha256) => format!("the base's file has SHA-256 {sha256}"),
+            None => "the base is a folder".to_owned(),
+        };
+        let expected = format!("the base {:?} in the file with SHA-256 {expected}", self.base.name);
+        Err(Error::new(ErrorCode::WrongBase, place, problem, expected))
     }
 
     /// The experts, their gates taken from the bytes of the gates file.

@@ -240,22 +240,22 @@ mod workers {
     }
 }
 
-/// Without threads there are no workers.
+/// Without threads there are no workers: a [`Team`] is only made of threads that a processor has.
 #[cfg(target_arch = "wasm32")]
 mod workers {
-    pub enum Workers {}
+    pub struct Workers;
 
     impl Workers {
         pub fn start(_: usize) -> Workers {
-            unreachable!("a Team is made of the threads that a processor has")
+            Workers
         }
 
         pub fn count(&self) -> usize {
-            match *self {}
+            0
         }
 
-        pub fn run(&self, _: &dyn Fn(usize)) {
-            match *self {}
+        pub fn run(&self, work: &dyn Fn(usize)) {
+            work(0);
         }
     }
 }

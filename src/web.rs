@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use web_sys::Performance;
 
-use crate::catalog::{Catalog, ExpertRecord};
+use crate::catalog::{Catalog, ExpertRecord, FileReference};
 use crate::device::{Device, Devices};
 use crate::device_choice::{self, ChosenDevices, DeviceChoice};
 use crate::error::{Error, ErrorCode};
@@ -58,6 +58,14 @@ struct BaseInfo<'a> {
     encoder_blocks: usize,
     decoder_blocks: usize,
     has_tokenizer: bool,
+}
+
+/// Files that a catalogue names.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NamedFiles {
+    gates: FileReference,
+    base_sha256: Option<String>,
 }
 
 /// An expert without the layout of its pages.
@@ -216,10 +224,22 @@ enum Choice {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
 enum ScoreInfo<'a> {
-    Token,
-    Missing { pages: Vec<PageInfo<'a>> },
-    Scored { ids: Vec<u32>, log_likelihoods: Vec<f64> },
-    Done { passes: usize },
+    Token {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<PageInfo<'a>>,
+    },
+    Missing {
+        pages: Vec<PageInfo<'a>>,
+    },
+    Scored {
+        ids: Vec<u32>,
+        log_likelihoods: Vec<f64>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<PageInfo<'a>>,
+    },
+    Done {
+        passes: usize,
+    },
 }
 
 #[derive(Serialize)]
@@ -389,10 +409,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Where the gates of a catalogue are: `{ url, bytes, sha256 }`.
-    #[wasm_bindgen(js_name = gatesOf)]
-    pub fn gates_of(catalog_name: &str, catalog_json: &[u8]) -> Result<JsValue> {
-        to_js(&Catalog::parse(catalog_name, catalog_json).map_err(thrown)?.gates)
+    /// What a catalogue says of other files: `{ gates: { url, bytes, sha256 }, baseSha256 }`, the last one where the catalogue
+    /// insists on one base file.
+    #[wasm_bindgen(js_name = filesOf)]
+    pub fn files_of(catalog_name: &str, catalog_json: &[u8]) -> Result<JsValue> {
+        let Catalog { base, gates, .. } = Catalog::parse(catalog_name, catalog_json).map_err(thrown)?;
+        to_js(&NamedFiles { gates, base_sha256: base.sha256 })
     }
 
     /// Adds the experts of catalogues. Returns, catalogue by catalogue, what people may want to know of each.
@@ -450,12 +472,14 @@ impl Engine {
     #[wasm_bindgen(js_name = nextScore)]
     pub async fn next_score(&mut self) -> Result<JsValue> {
         let step = self.session_mut()?.next_score().await.map_err(thrown)?;
+        let skipped = self.session_mut()?.take_skipped();
         let session = self.session()?;
+        let skipped = describe_pages(session, &skipped);
         to_js(&match step {
-            ScoreStep::Token => ScoreInfo::Token,
+            ScoreStep::Token => ScoreInfo::Token { skipped },
             ScoreStep::Missing(pages) => ScoreInfo::Missing { pages: describe_pages(session, &pages) },
             ScoreStep::Scored(scored) => {
-                ScoreInfo::Scored { ids: scored.ids, log_likelihoods: scored.log_likelihoods }
+                ScoreInfo::Scored { ids: scored.ids, log_likelihoods: scored.log_likelihoods, skipped }
             }
             ScoreStep::Done => ScoreInfo::Done { passes: session.work().passes },
         })

@@ -30,7 +30,7 @@ impl Catalog {
                 "a name of the catalogue, in one line",
             ));
         }
-        problems.extend(self.base.problem());
+        problems.extend(self.base.problems());
         if self.router.top_k == 0 {
             problems.push(invalid("router.top_k", "is 0", "at least one expert for each token"));
         }
@@ -74,12 +74,14 @@ impl Catalog {
 }
 
 impl BaseReference {
-    fn problem(&self) -> Option<Error> {
+    fn problems(&self) -> Vec<Error> {
         let digits = self.fingerprint.strip_prefix("sha256:").and_then(sha256_of);
-        digits.is_none().then(|| {
+        let fingerprint = digits.is_none().then(|| {
             let problem = format!("is {:?}", self.fingerprint);
             invalid("base.fingerprint", problem, "sha256: and 64 hexadecimal digits")
-        })
+        });
+        let file = self.sha256.as_deref().and_then(hash_problem).map(|error| error.inside("base"));
+        fingerprint.into_iter().chain(file).collect()
     }
 }
 

@@ -63,6 +63,6 @@ export function wordsFor(strategy: string): StrategyWords {
 }
 
 /** All but one. */
-export function strategiesBeside(current: StrategyName): StrategyName[] {
+export function strategiesBeside(current: string): StrategyName[] {
   return strategies.filter((name) => name !== current);
 }

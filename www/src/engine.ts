@@ -3,12 +3,18 @@
 import type { PackedRouting } from "./packed_routing.ts";
 import type { Base, DeviceName, Expert, Finish, GenerateOptions, Input, LoadedDevice } from "./types.ts";
 
-/** Where the gates of a catalogue are. */
-export interface GatesSource {
-  /** Absolute, or relative to the catalogue. */
+/** A file that a catalogue names. `url`: absolute, or relative to the catalogue. */
+export interface NamedFile {
   url: string;
   bytes: number;
   sha256: string;
+}
+
+/** What a catalogue says of other files. */
+export interface NamedFiles {
+  gates: NamedFile;
+  /** Where the catalogue insists on one base file. */
+  baseSha256: string | null;
 }
 
 /** The files of a catalogue that the engine reads. */
@@ -67,9 +73,9 @@ export type Step =
 
 /** One token of a scoring, a whole choice, or the end. */
 export type ScoreStep =
-  | { kind: "token" }
+  | { kind: "token"; skipped?: MissingPage[] }
   | { kind: "missing"; pages: MissingPage[] }
-  | { kind: "scored"; ids: number[]; logLikelihoods: number[] }
+  | { kind: "scored"; ids: number[]; logLikelihoods: number[]; skipped?: MissingPage[] }
   | { kind: "done"; passes: number };
 
 /** One object, one caller, no call while another runs. Methods throw plain data with a code, or trap on a bug. */
@@ -88,8 +94,8 @@ export interface Engine {
   beginFile(name: string, bytes: number | undefined, isHashed: boolean): void;
   /** The file's next bytes. What is wrong with it is thrown as soon as it shows. */
   push(chunk: Uint8Array): void;
-  /** The file has no more bytes. */
-  endFile(): string | undefined;
+  /** The file has no more bytes. Its SHA-256, if that was wanted. */
+  endFile(): Promise<string | undefined> | string | undefined;
   /** All files have come. */
   finishBase(name: string): Promise<void>;
   /** Memory for experts' pages, in bytes of 32-bit factors. */
@@ -116,6 +122,6 @@ export interface Engine {
 /** The WebAssembly module, started. */
 export interface EngineModule {
   createEngine(): Engine;
-  /** Reads a catalogue, checks it and says where its gates are. */
-  gatesOf(catalogName: string, catalogJson: Uint8Array): GatesSource;
+  /** Reads a catalogue, checks it and says which files it names. */
+  filesOf(catalogName: string, catalogJson: Uint8Array): NamedFiles;
 }

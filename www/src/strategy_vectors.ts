@@ -2,7 +2,7 @@
 // asked for.
 
 import { checkedLimit, resolveFileUrl } from "./catalog_files.ts";
-import type { CatalogFiles, Engine, GatesSource } from "./engine.ts";
+import type { CatalogFiles, Engine, NamedFile } from "./engine.ts";
 import { GanderError } from "./errors.ts";
 import type { FileStore } from "./file_store.ts";
 import { credentialsFor } from "./safe_url.ts";
@@ -42,10 +42,10 @@ export class StrategyVectors {
 }
 
 /** The engine reads of a catalogue what every model needs, and leaves the rest to those who use it. */
-function checked(file: unknown, catalogUrl: string, strategy: string): GatesSource {
-  const { url, bytes, sha256 } = file as Partial<GatesSource>;
+function checked(file: unknown, catalogUrl: string, strategy: string): NamedFile {
+  const { url, bytes, sha256 } = file as Partial<NamedFile>;
   if (typeof url === "string" && Number.isSafeInteger(bytes) && /^[0-9a-f]{64}$/i.test(`${sha256}`)) {
-    return file as GatesSource;
+    return file as NamedFile;
   }
   throw new GanderError(
     "invalid-file",

@@ -42,7 +42,7 @@ async function load(change: (catalog: { vectors: Record<string, unknown> }) => v
   files["a/catalog.json"] = new TextEncoder().encode(JSON.stringify(catalog));
   server = await new FaultServer(files).start();
   engine = new ScriptedEngine();
-  host = new EngineHost(async () => ({ createEngine: () => engine, gatesOf: ScriptedEngine.gatesOf }), {
+  host = new EngineHost(async () => ({ createEngine: () => engine, filesOf: ScriptedEngine.filesOf }), {
     ...defaultNetwork(),
     backoffMilliseconds: 1,
   });
