@@ -14,6 +14,8 @@ pub struct Scratch {
     pub input: Vec<f32>,
     /// The same, rounded.
     pub activations: Activations,
+    /// A panel of a weight.
+    pub panel: Vec<u8>,
     /// Other floats: a row of a weight, the scores of attention, logits.
     pub floats: Vec<f32>,
     /// More of them.
@@ -50,6 +52,7 @@ impl Default for Scratch {
             team: None,
             input: Vec::new(),
             activations: Activations::default(),
+            panel: Vec::new(),
             floats: Vec::new(),
             sorted: Vec::new(),
             products: Vec::new(),

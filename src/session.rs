@@ -177,7 +177,7 @@ impl Session {
             true => (T5::upload(&mut devices, Cow::Borrowed(&checkpoint))?, Some(checkpoint)),
             false => (T5::upload(&mut devices, Cow::Owned(checkpoint))?, None),
         };
-        let pools = devices.iter_mut().map(|device| AdapterPool::empty(device)).collect();
+        let pools = devices.iter_mut().map(AdapterPool::empty).collect();
         Ok(Session {
             devices,
             model,
@@ -245,7 +245,7 @@ impl Session {
         };
         self.devices = devices.into();
         self.model = T5::upload(&mut self.devices, Cow::Borrowed(checkpoint))?;
-        self.pools = self.devices.iter_mut().map(|device| AdapterPool::empty(device)).collect();
+        self.pools = self.devices.iter_mut().map(AdapterPool::empty).collect();
         // The weights first: if they do not fit, no smaller pool helps.
         self.settle().await?;
         self.rebuild();
