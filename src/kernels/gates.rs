@@ -182,12 +182,13 @@ impl Scan<'_> {
         u: &[f32],
         activations: &mut Activations,
         processor: Processor,
+        room: &mut Vec<u8>,
         products: &mut Vec<f32>,
     ) {
         activations.quantise(u, self.panels.cols, processor);
         let rows = self.rows();
         products.resize(activations.tokens() * rows, 0.0);
-        self.panels.multiply(activations, processor, |token, row, sums| {
+        self.panels.multiply(activations, processor, room, |token, row, sums| {
             products[token * rows + row..][..ROWS].copy_from_slice(sums);
         });
     }
