@@ -80,7 +80,9 @@ impl<'a> GateRows<'a> {
     }
 
     /// The scores of all tokens on every site, as the bits of floats. `biases`: by expert; `centred`: room for some tokens.
-    #[inline(always)]
+    // As in `input::compute`.
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub fn score(
         &self,
         u: &[f32],
