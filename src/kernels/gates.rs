@@ -106,7 +106,9 @@ impl<'a> GateRows<'a> {
     /// The scores of all tokens on every site, as the bits of floats. `position`: of the first token; `biases`: by expert;
     /// `centred`: room for some tokens.
     #[expect(clippy::too_many_arguments, reason = "what scores depend on, and room")]
-    #[inline(always)]
+    // As in `input::compute`.
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub fn score(
         &self,
         u: &[f32],
