@@ -201,7 +201,7 @@ impl Session {
         tokenizer: Result<Tokenizer>,
         fingerprint: String,
     ) -> Session {
-        let pools = devices.iter_mut().map(|device| AdapterPool::empty(device)).collect();
+        let pools = devices.iter_mut().map(AdapterPool::empty).collect();
         Session {
             devices,
             model,
@@ -270,7 +270,7 @@ impl Session {
         };
         self.devices = devices.into();
         self.model = T5::upload(&mut self.devices, Cow::Borrowed(checkpoint))?;
-        self.pools = self.devices.iter_mut().map(|device| AdapterPool::empty(device)).collect();
+        self.pools = self.devices.iter_mut().map(AdapterPool::empty).collect();
         // The weights first: if they do not fit, no smaller pool helps.
         self.settle().await?;
         self.rebuild();

@@ -6,6 +6,7 @@
 
 pub mod arrow;
 pub mod average_activation;
+pub mod gated;
 pub mod merged;
 pub mod none;
 pub mod phatgoose;
@@ -23,6 +24,8 @@ pub enum Strategy {
     /// By gate, for every token and layer.
     #[default]
     Phatgoose,
+    /// By gate, and each as open as its gate.
+    Gated,
     /// None: the base alone.
     None,
     /// Always this one.
@@ -50,6 +53,8 @@ pub struct Definition {
     pub rule: Rule,
     /// How many experts serve a token on a layer.
     pub count: Count,
+    /// Whether the weight of an expert is multiplied with `sigmoid(v · u)`, of its vector v before that is normalised.
+    pub opens: bool,
 }
 
 /// What tells experts apart on a layer: a vector (d_in) for each.
@@ -78,8 +83,9 @@ pub enum Count {
 }
 
 /// Strategies by name; the one of a single expert has its id behind a colon.
-const NAMES: [(&str, Strategy); 8] = [
+const NAMES: [(&str, Strategy); 9] = [
     ("phatgoose", Strategy::Phatgoose),
+    ("gated", Strategy::Gated),
     ("none", Strategy::None),
     ("merged", Strategy::Merged),
     ("random", Strategy::Random),
@@ -117,6 +123,7 @@ impl Strategy {
     pub fn definition(&self) -> Definition {
         match self {
             Strategy::Phatgoose => phatgoose::DEFINITION,
+            Strategy::Gated => gated::DEFINITION,
             Strategy::None => none::DEFINITION,
             Strategy::Single(_) => single::DEFINITION,
             Strategy::Merged => merged::DEFINITION,
