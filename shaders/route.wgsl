@@ -2,7 +2,7 @@
 // workgroup to a token and site; `route_scored` for many, whose scores `score` left, 32 threads to a token and site.
 //
 // score_z = LN(u) · g_z + bias_z with g_z = LN(v_z) / sqrt(d), or by another rule; the k best; a softmax over those k. Equal
-// scores: the lower index.
+// scores: the lower index. Where experts open by their gates, each weight is then multiplied with sigmoid(v_z · u).
 
 struct Launch {
     control: Matrix,
@@ -29,6 +29,7 @@ struct Launch {
     least_share: f32,
     rule: u32,
     key: u32,
+    opens: u32,
 }
 
 @group(0) @binding(0) var<uniform> control: Control;
@@ -96,13 +97,17 @@ fn route(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     let at = place(token, group.y);
 
     let factor = score(token, group.y, site, at.scores, thread);
-    let whole = choose(site, at, Team(thread, THREADS, 0u), true);
+    let team = Team(thread, THREADS, 0u);
+    let whole = choose(site, at, team, true);
     if thread == 0u {
         weigh(at.choice, whole);
         look_up(site, at.choice, at.slots);
     }
     storageBarrier();
     workgroupBarrier();
+    if launch.opens != 0u {
+        open(token, factor, site, at.choice, team, true);
+    }
     project(token, factor, site, at.choice, at.slots, thread);
 }
 
@@ -127,13 +132,17 @@ fn route_scored(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         }
     }
     let factor = token_factor(thread, squares);
-    let whole = choose(site, at, Team(lane, TOKEN_THREADS, thread / TOKEN_THREADS), is_there);
+    let team = Team(lane, TOKEN_THREADS, thread / TOKEN_THREADS);
+    let whole = choose(site, at, team, is_there);
     if lane == 0u && is_there {
         weigh(at.choice, whole);
         look_up(site, at.choice, at.slots);
     }
     storageBarrier();
     workgroupBarrier();
+    if launch.opens != 0u {
+        open(token, factor, site, at.choice, team, is_there);
+    }
     project_scored(token, factor, site, at, thread, is_there);
 }
 
@@ -333,6 +342,38 @@ fn weigh(choice: u32, whole: f32) {
             choices[weights + slot] = bitcast<u32>(bitcast<f32>(choices[weights + slot]) / kept);
         }
     }
+}
+
+/// Multiplies the weights of the chosen with sigmoid(v · u), v their gates before these were normalised.
+fn open(token: u32, factor: f32, site: Site, choice: u32, team: Team, is_there: bool) {
+    let width = input_width();
+    let first = team.index * team.size;
+    for (var slot = 0u; slot < launch.top_k; slot++) {
+        let row = choices[choice + slot];
+        var product = 0.0;
+        if row != ABSENT {
+            let mean = bitcast<f32>(entry(site, row, GATE_MEAN));
+            let length = bitcast<f32>(entry(site, row, GATE_LENGTH));
+            let gate = (site.first + row) * launch.vectors.cols;
+            for (var i = team.lane; i < width; i += team.size) {
+                let v = mean + length * vectors[(gate + i) / 4u][(gate + i) % 4u];
+                product += v * factor * input_value(token, i);
+            }
+        }
+        lane_sums[first + team.lane] = product;
+        workgroupBarrier();
+        if team.lane == 0u && is_there && row != ABSENT {
+            for (var i = 1u; i < team.size; i++) {
+                product += lane_sums[first + i];
+            }
+            // The exponential of a large number is infinite, and its sigmoid 0; some drivers make that NaN.
+            let weight = bitcast<f32>(choices[choice + launch.top_k + slot]);
+            choices[choice + launch.top_k + slot] = bitcast<u32>(weight / (1.0 + exp(-clamp(product, -80.0, 80.0))));
+        }
+        workgroupBarrier();
+    }
+    storageBarrier();
+    workgroupBarrier();
 }
 
 /// Where the chosen experts' B are, or that they are wanted.

@@ -40,7 +40,8 @@ impl RoutedLinears {
         if let Some(router) = self.router.as_ref().filter(|_| routes.enabled) {
             let (choices, found) = routes.reserve(self, router, input.tokens());
             let Routes { flags, pool, thresholds, .. } = *routes;
-            let gates = &Gates { key: self.key(router.gates.rule, routes.seed), ..router.gates };
+            let key = self.key(router.gates.rule, routes.seed);
+            let gates = &Gates { key, opens: routes.opens, ..router.gates };
             let scored = input.tokens() >= TILED_FROM && gates.rule.has_vectors();
             if scored {
                 score::record(recording, control, input, gates, flags, found);
@@ -87,11 +88,15 @@ impl Router {
             first += site.len() as u32;
         }
         for (entry, gate) in sites.iter().flatten() {
-            table.extend(bytemuck::cast_slice::<Entry, u32>(&[*entry]));
+            let mut entry = *entry;
             match rule {
-                Rule::Normalised => vectors.extend(normalise_gate(gate)),
+                Rule::Normalised => {
+                    [entry.gate_mean, entry.gate_length] = mean_and_length(gate).map(|value| value as f32);
+                    vectors.extend(normalise_gate(gate));
+                }
                 _ => vectors.extend(*gate),
             }
+            table.extend(bytemuck::cast_slice::<Entry, u32>(&[entry]));
             vectors.resize(vectors.len().next_multiple_of(stride), 0.0);
         }
         let is_scanned = rule == Rule::Normalised && device.weight_layout() == WeightLayout::Panels;
@@ -107,6 +112,7 @@ impl Router {
             max_rank: sites.iter().flatten().map(|(entry, _)| entry.rank as usize).max().unwrap_or(0),
             rule,
             key: 0,
+            opens: false,
         };
         let experts = sites.iter().map(|site| site.iter().map(|(entry, _)| entry.expert).collect()).collect();
         Router { gates, experts }
@@ -127,11 +133,16 @@ impl Router {
 /// `LN(v) / sqrt(d)`. The norm of the gate and its mean are discarded, as the method says; the epsilon matters where
 /// the gate has hardly moved from zero.
 pub fn normalise_gate(gate: &[f32]) -> Vec<f32> {
+    let [mean, length] = mean_and_length(gate);
+    gate.iter().map(|v| ((*v as f64 - mean) / length) as f32).collect()
+}
+
+/// What normalising takes from a gate and then divides it by: its mean, `sqrt(var v + epsilon) sqrt(d)`.
+fn mean_and_length(gate: &[f32]) -> [f64; 2] {
     let d = gate.len() as f64;
     let mean = gate.iter().map(|v| *v as f64).sum::<f64>() / d;
     let variance = gate.iter().map(|v| (*v as f64 - mean).powi(2)).sum::<f64>() / d;
-    let scale = 1.0 / ((variance + LAYER_NORM_EPSILON as f64).sqrt() * d.sqrt());
-    gate.iter().map(|v| ((*v as f64 - mean) * scale) as f32).collect()
+    [mean, (variance + LAYER_NORM_EPSILON as f64).sqrt() * d.sqrt()]
 }
 
 /// One routed layer of a recording, and which rows of the choices are its own.
@@ -169,6 +180,8 @@ pub struct Routes {
     pub trace: bool,
     /// What random choices begin with.
     pub seed: u32,
+    /// Whether experts are as open as their gates: [`Gates::opens`].
+    pub opens: bool,
     /// Routes at all. Without, the base alone computes.
     pub enabled: bool,
     /// The first row that no layer has yet.

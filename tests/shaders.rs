@@ -68,7 +68,7 @@ fn gate_training() -> Recording {
     let control = device.alloc(1, 4, DType::U32);
     let [x, gate, deltas] = [1, 1, 1].map(|rows| device.alloc(rows, 8, DType::F32));
     let deltas = Deltas { tensor: deltas, sites: 1, top_k: 1, max_rank: 6, most_experts: 0 };
-    let entry = Entry { expert: 0, page: 0, a: 0, b: 0, rank: 1, scale: 1.0 };
+    let entry = Entry { expert: 0, page: 0, a: 0, b: 0, rank: 1, scale: 1.0, ..Entry::default() };
     let pool = device.alloc(1, 8, DType::U32);
     sigmoid_gate::record(&mut recording, control, Input::Plain(x), gate, entry, 0, pool, deltas);
     recording

@@ -20,8 +20,8 @@ wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
 const NAME: &str = "v11_gated";
 /// Those that every device computes.
-const EVERYWHERE: [&str; 7] =
-    ["single:chemistry", "merged", "random", "average-activation", "arrow", "retrieval", "none"];
+const EVERYWHERE: [&str; 8] =
+    ["gated", "single:chemistry", "merged", "random", "average-activation", "arrow", "retrieval", "none"];
 
 /// A LoRA factor (rank, d_in) or (d_out, rank) of an expert, from its file.
 fn factor(expert: &Expert, module: &str, part: LoraPart) -> Vec<f32> {
@@ -116,6 +116,29 @@ test_on! {
                 assert!(answer.routing.iter().flat_map(|token| &token.experts).all(|expert| expert == "chemistry"));
             }
         }
+        close(session);
+    }
+
+    async fn gated_chooses_as_phatgoose_does_and_each_weight_is_what_it_was_times_an_openness(device) {
+        let (case, mut session) = session_on(device().await);
+        make_resident(&mut session);
+        // Of the encoder's first layers, to which the inputs are the same.
+        let mut first = Vec::new();
+        for strategy in ["phatgoose", "gated"] {
+            let answer = answer_on_any(&mut session, request(&case, strategy)).await;
+            first.push(answer.routing.into_iter().filter(|token| token.module.starts_with("encoder.block.0.layer.0.SelfAttention.q")).collect::<Vec<_>>());
+        }
+        let [phatgoose, gated] = &first[..] else { unreachable!("two strategies") };
+        assert!(!gated.is_empty() && gated.len() == phatgoose.len());
+        let mut opened = 0;
+        for (gated, phatgoose) in gated.iter().zip(phatgoose) {
+            assert_eq!(gated.experts, phatgoose.experts);
+            for (gated, phatgoose) in gated.weights.iter().zip(&phatgoose.weights) {
+                assert!(*gated > 0.0 && gated < phatgoose, "{gated} of {phatgoose}");
+                opened += 1;
+            }
+        }
+        assert!(opened > 0);
         close(session);
     }
 

@@ -121,6 +121,7 @@ class RoutedLinear(nn.Module):
         ranked = torch.sort(scores, dim=-1, descending=True, stable=True)  # stable: ties go to the lower index
         chosen = ranked.indices[:, : self.top_k]
         weights = self.strategy.weights(ranked.values[:, : self.top_k])
+        weights = weights * self.strategy.openness(self.module, self.experts, u).gather(-1, chosen)
         self.note(ranked.values, chosen, weights)
 
         y = u.new_zeros(u.shape[0], self.weight.shape[0])

@@ -1,6 +1,7 @@
 """PHATGOOSE's rivals in float64, each as its formula says: which experts a layer considers, and how it scores them.
 
     phatgoose            LN(u) . LN(v) / sqrt(d)     v: trained gates
+    gated                the same, and each weight is multiplied with sigmoid(u . v)
     average-activation   the same                    v: mean inputs
     arrow                |u . v|                     v: top right-singular vectors of B A
     spectr               |B A u|
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-5
-NAMES = ["phatgoose", "merged", "random", "average-activation", "arrow", "spectr", "retrieval"]
+NAMES = ["phatgoose", "gated", "merged", "random", "average-activation", "arrow", "spectr", "retrieval"]
 
 
 def layer_norm(x: Tensor) -> Tensor:
@@ -44,11 +45,15 @@ class Strategy:
             self.single = self.name.removeprefix("single:")
 
     @property
+    def has_gates(self) -> bool:
+        return self.name in ("phatgoose", "gated")
+
+    @property
     def has_vectors(self) -> bool:
         return self.name in ("average-activation", "arrow")
 
     def considers(self, expert, module: str) -> bool:
-        if self.name == "phatgoose":
+        if self.has_gates:
             return expert.serves(module)
         if self.has_vectors:
             return module in self.vectors[expert.id]
@@ -73,8 +78,8 @@ class Strategy:
         """u: (tokens, d_in) -> (tokens, experts)"""
         tokens = u.shape[0]
         match self.name:
-            case "phatgoose" | "average-activation":
-                source = [expert.gates if self.name == "phatgoose" else self.vectors[expert.id] for expert in experts]
+            case "phatgoose" | "gated" | "average-activation":
+                source = [expert.gates if self.has_gates else self.vectors[expert.id] for expert in experts]
                 vectors = torch.stack([vectors[module] for vectors in source])
                 return layer_norm(u) @ layer_norm(vectors).T / math.sqrt(u.shape[-1])
             case "arrow":
@@ -97,6 +102,12 @@ class Strategy:
         if self.name == "random":
             return torch.full_like(scores, 1 / max(scores.shape[-1], 1))
         return torch.softmax(scores, dim=-1)
+
+    def openness(self, module: str, experts: list, u: Tensor) -> Tensor:
+        """u: (tokens, d_in) -> (tokens, experts): what weights are multiplied with in the end."""
+        if self.name != "gated":
+            return u.new_ones(u.shape[0], len(experts))
+        return torch.sigmoid(u @ torch.stack([expert.gates[module] for expert in experts]).T)
 
 
 def prototype(a: Tensor, b: Tensor) -> Tensor:

@@ -124,6 +124,7 @@ fn routing(device: &mut Device, tokens: usize, experts: usize, sites: usize, d_i
         b: (RANK * d_in) as u32,
         rank: RANK as u32,
         scale: 0.5,
+        ..Entry::default()
     };
     let mut random = fastrand::Rng::with_seed(5);
     let gates: Vec<Vec<f32>> =

@@ -13,10 +13,12 @@ const NOISE = 3u;
 const WAIVED = ABSENT - 1u;
 
 /// The words of an entry of the table.
-const ENTRY_WORDS = 6u;
+const ENTRY_WORDS = 8u;
 const EXPERT = 0u;
 const PAGE = 1u;
 const A = 2u;
 const B = 3u;
 const RANK = 4u;
 const SCALE = 5u;
+const GATE_MEAN = 6u;
+const GATE_LENGTH = 7u;

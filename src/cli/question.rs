@@ -103,8 +103,8 @@ struct Routing {
     /// Experts for each token and layer [default: what the catalogue says, or 2]
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// How experts are chosen: phatgoose, none (the base alone), single:ID, merged, random, average-activation, arrow, spectr or
-    /// retrieval
+    /// How experts are chosen: phatgoose, gated, none (the base alone), single:ID, merged, random, average-activation, arrow,
+    /// spectr or retrieval
     #[arg(long, default_value = "phatgoose")]
     strategy: String,
     #[command(flatten)]

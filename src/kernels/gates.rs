@@ -96,6 +96,14 @@ impl<'a> GateRows<'a> {
         &self.vectors[row * self.stride..][..d_in]
     }
 
+    /// `sigmoid(v · u)` of a row, by the gate v before it was normalised.
+    #[inline(always)]
+    pub fn openness(&self, row: usize, u: &[f32]) -> f32 {
+        let Entry { gate_mean, gate_length, .. } = self.entries[row];
+        let product = gate_mean * total(u) + gate_length * dot(u, self.gate(row, u.len()));
+        1.0 / (1.0 + (-product).exp())
+    }
+
     /// The biases of all rows, from those of all experts.
     #[inline(always)]
     pub fn biases(&self, of_experts: &[f32], biases: &mut Vec<f32>) {

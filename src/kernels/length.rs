@@ -126,7 +126,11 @@ mod tests {
                 };
                 lengths.round();
                 let mut found = Vec::new();
-                lengths.of(&Entry { expert: 0, page: 0, a, b, rank: rank as u32, scale: 9.0 }, 2, &mut found);
+                lengths.of(
+                    &Entry { expert: 0, page: 0, a, b, rank: rank as u32, scale: 9.0, ..Entry::default() },
+                    2,
+                    &mut found,
+                );
                 assert_eq!(found.len(), tokens);
                 for (found, expected) in found.iter().zip(&expected) {
                     let error = (f64::from(*found) / expected - 1.0).abs();

@@ -36,7 +36,7 @@ pub const LAYER_NORM_EPSILON: f32 = 1e-5;
 
 /// What the router knows of one expert on one layer.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Pod, Zeroable)]
 pub struct Entry {
     /// Index of the expert among all that are loaded.
     pub expert: u32,
@@ -50,6 +50,10 @@ pub struct Entry {
     pub rank: u32,
     /// What the product `B A u` is multiplied with: alpha / rank, or alpha / sqrt(rank).
     pub scale: f32,
+    /// The mean of v, where the rule normalises it.
+    pub gate_mean: f32,
+    /// What normalising divided v by, there: `v = gate_mean + gate_length g`.
+    pub gate_length: f32,
 }
 
 impl Entry {
@@ -76,6 +80,8 @@ pub struct Gates {
     pub rule: Rule,
     /// For [`Rule::Noise`] what it is a hash of; for [`Rule::Length`] the outputs of each site.
     pub key: u32,
+    /// Whether the weights of the chosen are multiplied with `sigmoid(v · u)`.
+    pub opens: bool,
 }
 
 /// What routing is told and where it notes what it needs, a (1, 1 + experts + pages) tensor of `u32`: whether a page was
@@ -101,7 +107,7 @@ pub struct Thresholds {
 }
 
 /// Where the choices of the layers go, for those who look: k experts (rows of the site's gates, best first, [`ABSENT`]
-/// where there are fewer than k), then their k weights as the bits of floats, which sum to 1.
+/// where there are fewer than k), then their k weights as the bits of floats, which sum to 1, or, opened, to less.
 #[derive(Debug, Clone, Copy)]
 pub struct Choices {
     /// (rows, 2 k) of `u32`. A site has one row for each token.
@@ -168,6 +174,7 @@ struct Params {
     least_share: f32,
     rule: u32,
     key: u32,
+    opens: u32,
 }
 
 /// Tokens that one workgroup routes, where they are scored.
@@ -176,7 +183,8 @@ const TOKENS: usize = 8;
 /// Appends the routing of every token on every site.
 ///
 /// `score_z = LN(u) · LN(v_z) / sqrt(d)`, or what another [`Rule`] says, and the expert's bias, which is 0 unless somebody
-/// sets one; then the k best, then a softmax over those k. Equal scores: the lower index wins. LN has no affine part, its
+/// sets one; then the k best, then a softmax over those k, each of which may be multiplied with `sigmoid(v_z · u)` in the end
+/// ([`Gates::opens`]). Equal scores: the lower index wins. LN has no affine part, its
 /// variance is biased, its epsilon [`LAYER_NORM_EPSILON`].
 ///
 /// * `input`: u (tokens, d_in), the layers' own input
@@ -201,6 +209,7 @@ pub fn record(
     scored: bool,
 ) {
     assert!(!scored || gates.rule.has_vectors(), "route: {:?}", gates.rule);
+    assert!(!gates.opens || gates.rule == Rule::Normalised, "route: {:?}", gates.rule);
     assert!(input.d_in() <= gates.vectors.cols && deltas.sites == gates.sites, "route: {input:?} {gates:?}");
     assert!(choices.tensor.cols == 2 * deltas.top_k && choices.tensor.dtype == DType::U32, "{choices:?}");
     let [x, norm] = input.tensors();
@@ -219,6 +228,7 @@ pub fn record(
         least_share: thresholds.share,
         rule: gates.rule as u32,
         key: gates.key,
+        opens: gates.opens as u32,
     };
     let tensors =
         [control, x, norm, gates.vectors, gates.table, pool, flags.tensor, choices.tensor, deltas.tensor];
@@ -328,6 +338,12 @@ impl Compute for Route {
                 choose(scores_of, k, ranking);
                 weigh(params, ranking, scores_of, weights);
                 let chosen = &ranking[..weights.len()];
+                if params.opens != 0 {
+                    let u = &u[token * d_in..][..d_in];
+                    for (weight, (row, _)) in weights.iter_mut().zip(chosen) {
+                        *weight *= gates.openness(first + *row as usize, u);
+                    }
+                }
 
                 let row = first_row + site * tokens + token;
                 let (chosen_rows, chosen_weights) = choices[row * 2 * k..][..2 * k].split_at_mut(k);
@@ -399,6 +415,7 @@ struct Scanned<'a> {
 
 impl Scanned<'_> {
     /// The exact scores of those rows of a site that may be among the k best, or of all that may be chosen.
+    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "what is no number is not less")]
     #[inline(always)]
     fn score(
         &mut self,

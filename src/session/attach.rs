@@ -172,7 +172,8 @@ impl Session {
         steps: usize,
     ) -> Routes {
         let allowed = biases.iter().filter(|bias| **bias != LOWEST).count();
-        let top_k = match request.strategy.definition().count {
+        let definition = request.strategy.definition();
+        let top_k = match definition.count {
             Count::K => request.top_k.unwrap_or(self.default_top_k),
             Count::One => 1,
             Count::All => allowed,
@@ -205,6 +206,7 @@ impl Session {
             sites: Vec::new(),
             trace: request.trace && enabled,
             seed: request.sampling.seed as u32,
+            opens: definition.opens,
             enabled,
             next_row: 0,
         }
@@ -253,7 +255,7 @@ impl Known<'_> {
             let scale = *description.scales.get(module)?;
             let Placement { a, b, rank, .. } = description.pages[*index].placement(module, layout)?;
             let [expert, page, a, b, rank] = [*expert, page, a, b, rank].map(|value| value as u32);
-            Some((Entry { expert, page, a, b, rank, scale }, vector))
+            Some((Entry { expert, page, a, b, rank, scale, ..Entry::default() }, vector))
         };
         self.pages.iter().enumerate().filter_map(entry).collect()
     }

@@ -18,7 +18,7 @@ pub struct RoutedToken {
     pub token: usize,
     /// Expert ids, best first.
     pub experts: Vec<String>,
-    /// Their weights, which sum to 1.
+    /// Their weights as applied, which sum to 1, or to less where experts open by their gates.
     pub weights: Vec<f32>,
 }
 
@@ -36,7 +36,7 @@ pub struct Routing {
     pub top_k: usize,
     /// (layers, tokens, top_k): places in [`Session::experts`], best first; `u32::MAX` where fewer were chosen.
     pub choices: Vec<u32>,
-    /// (layers, tokens, top_k): their weights, which sum to 1; 0 where there is no expert.
+    /// (layers, tokens, top_k): their weights, which sum to 1 or less; 0 where there is no expert.
     pub weights: Vec<f32>,
 }
 

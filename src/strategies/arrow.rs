@@ -15,7 +15,7 @@ use crate::kernels::score::Rule;
 
 /// What it is made of.
 pub const DEFINITION: Definition =
-    Definition { vectors: Vectors::Prototypes, rule: Rule::Absolute, count: Count::K };
+    Definition { vectors: Vectors::Prototypes, rule: Rule::Absolute, count: Count::K, opens: false };
 
 /// Steps of the power iteration: the error shrinks by the square of the ratio of the first two singular values in each.
 const STEPS: usize = 500;

@@ -13,4 +13,4 @@ use crate::kernels::score::Rule;
 
 /// What it is made of.
 pub const DEFINITION: Definition =
-    Definition { vectors: Vectors::None, rule: Rule::Equal, count: Count::All };
+    Definition { vectors: Vectors::None, rule: Rule::Equal, count: Count::All, opens: false };

@@ -6,6 +6,7 @@
 
 pub mod arrow;
 pub mod average_activation;
+pub mod gated;
 pub mod merged;
 pub mod none;
 pub mod phatgoose;
@@ -23,6 +24,8 @@ pub enum Strategy {
     /// By gate, for every token and layer.
     #[default]
     Phatgoose,
+    /// By gate, and each as open as its gate.
+    Gated,
     /// None: the base alone.
     None,
     /// Always this one.
@@ -50,6 +53,8 @@ pub struct Definition {
     pub rule: Rule,
     /// How many experts serve a token on a layer.
     pub count: Count,
+    /// Whether the weight of an expert is multiplied with `sigmoid(v · u)`, of its vector v before that is normalised.
+    pub opens: bool,
 }
 
 /// What tells experts apart on a layer: a vector (d_in) for each.
@@ -88,6 +93,7 @@ impl Strategy {
         Ok(match (name, name.strip_prefix(SINGLE)) {
             (_, Some(id)) => Strategy::Single(id.to_owned()),
             ("phatgoose", _) => Strategy::Phatgoose,
+            ("gated", _) => Strategy::Gated,
             ("none", _) => Strategy::None,
             ("merged", _) => Strategy::Merged,
             ("random", _) => Strategy::Random,
@@ -97,7 +103,7 @@ impl Strategy {
             ("retrieval", _) => Strategy::Retrieval,
             _ => {
                 let problem = format!("{name:?} is not a strategy");
-                let expected = "phatgoose, none, single:<id>, merged, random, average-activation, arrow, spectr or retrieval";
+                let expected = "phatgoose, gated, none, single:<id>, merged, random, average-activation, arrow, spectr or retrieval";
                 return Err(Error::new(ErrorCode::InvalidOption, "strategy", problem, expected));
             }
         })
@@ -108,6 +114,7 @@ impl Strategy {
         let name = match self {
             Strategy::Single(id) => return format!("{SINGLE}{id}"),
             Strategy::Phatgoose => "phatgoose",
+            Strategy::Gated => "gated",
             Strategy::None => "none",
             Strategy::Merged => "merged",
             Strategy::Random => "random",
@@ -123,6 +130,7 @@ impl Strategy {
     pub fn definition(&self) -> Definition {
         match self {
             Strategy::Phatgoose => phatgoose::DEFINITION,
+            Strategy::Gated => gated::DEFINITION,
             Strategy::None => none::DEFINITION,
             Strategy::Single(_) => single::DEFINITION,
             Strategy::Merged => merged::DEFINITION,

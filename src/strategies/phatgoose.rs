@@ -13,4 +13,4 @@ use crate::kernels::score::Rule;
 
 /// What it is made of.
 pub const DEFINITION: Definition =
-    Definition { vectors: Vectors::Gates, rule: Rule::Normalised, count: Count::K };
+    Definition { vectors: Vectors::Gates, rule: Rule::Normalised, count: Count::K, opens: false };

@@ -12,4 +12,4 @@ use crate::kernels::score::Rule;
 
 /// What it is made of.
 pub const DEFINITION: Definition =
-    Definition { vectors: Vectors::None, rule: Rule::Equal, count: Count::One };
+    Definition { vectors: Vectors::None, rule: Rule::Equal, count: Count::One, opens: false };

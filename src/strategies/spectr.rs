@@ -13,4 +13,5 @@ use super::{Count, Definition, Vectors};
 use crate::kernels::score::Rule;
 
 /// What it is made of.
-pub const DEFINITION: Definition = Definition { vectors: Vectors::None, rule: Rule::Length, count: Count::K };
+pub const DEFINITION: Definition =
+    Definition { vectors: Vectors::None, rule: Rule::Length, count: Count::K, opens: false };

@@ -33,6 +33,8 @@ struct Shape {
     thresholds: Thresholds,
     gates: GateKind,
     rule: Rule,
+    /// Whether experts are as open as their gates.
+    opens: bool,
     /// Whether `score` goes before.
     scored: bool,
     seed: u64,
@@ -68,6 +70,7 @@ impl Shape {
             thresholds: Thresholds::default(),
             gates: GateKind::Random,
             rule: Rule::Normalised,
+            opens: false,
             scored: false,
             seed: 1,
         }
@@ -150,6 +153,20 @@ pub fn cases() -> Vec<Case> {
             ..shape
         });
     }
+    for form in Form::ALL {
+        let shape = Shape { opens: true, form, ..Shape::new(9, 96, &[5, 0, 8], 3) };
+        shapes.push(Shape { absent: 60, forbidden: 40, ..shape });
+    }
+    for (tokens, d_in, experts, top_k) in [(1, 1, 4, 2), (2, 7, 4, 2), (33, 512, 6, 6), (1, 3072, 40, 3)] {
+        let shape = Shape { opens: true, ..Shape::new(tokens, d_in, &[experts, 2], top_k) };
+        shapes.push(Shape { gates: GateKind::Small, ..shape.clone() });
+        shapes.push(Shape { bias: 1.5, fill: Fill::Random(0.05), ..shape });
+    }
+    for fill in [Fill::Around(100.0), Fill::Constant(0.0), Fill::Random(1e4)] {
+        shapes.push(Shape { opens: true, fill, ..Shape::new(2, 64, &[5, 9], 3) });
+    }
+    let thresholds = Thresholds { weight: 0.2, share: 0.15 };
+    shapes.push(Shape { opens: true, thresholds, ..Shape::new(2, 64, &[5, 9], 3) });
     let mut cases: Vec<Case> = both(shapes).collect();
     for why in 1..=3 {
         let shape = Shape { absent: 128, ..Shape::new(2, 64, &[5, 9], 3) };
@@ -196,7 +213,7 @@ fn case(shape: Shape) -> Case {
         let gated: Vec<Vec<GatedEntry>> =
             sites.iter().map(|site| site.iter().map(Expert::gated).collect()).collect();
         let Router { gates, .. } = Router::upload(bench.device, d_in, &gated, shape.rule);
-        let gates = Gates { key: KEY, ..gates };
+        let gates = Gates { key: KEY, opens: shape.opens, ..gates };
         bench.keep(gates.vectors.buffer);
         bench.keep(gates.table.buffer);
 
@@ -219,7 +236,10 @@ fn case(shape: Shape) -> Case {
                     Rule::Equal => Term { value: 0.0, size: 0.0 },
                     Rule::Length => unreachable!("no GPU computes it: see tests/strategies.rs"),
                 });
-                let ranking = rank(scores, site, &biases, &shape);
+                let mut ranking = rank(scores, site, &biases, &shape);
+                if shape.opens {
+                    ranking.iter_mut().for_each(|choice| choice.open(u, &site[choice.row].gate));
+                }
                 let row = &mut choices[(first_row + index * tokens + token) * 2 * top_k..];
                 let slots = &mut deltas[(token * sites.len() + index) * site_words..];
                 for slot in 0..top_k {
@@ -302,7 +322,7 @@ fn experts(random: &mut Rng, shape: &Shape, count: usize, expert_count: usize) -
         let rank = random.u32(1..=shape.max_rank as u32);
         let scale = 0.5 + random.f32();
         let a = Fill::Random(1.0).floats(random, rank as usize * shape.d_in);
-        Expert { entry: Entry { expert: id, page: id, a: 0, b: 0, rank, scale }, gate, a }
+        Expert { entry: Entry { expert: id, page: id, a: 0, b: 0, rank, scale, ..Entry::default() }, gate, a }
     };
     ids.into_iter().zip(gates).map(expert).collect()
 }
@@ -335,6 +355,18 @@ struct Choice {
     weight: f64,
     /// How far off the weight may be.
     error: f64,
+}
+
+impl Choice {
+    /// Multiplies the weight with `sigmoid(v · u)`.
+    fn open(&mut self, u: &[Term], gate: &[f32]) {
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let Term { value, size } = product(u, gate.iter().map(|v| f64::from(*v)));
+        let openness = sigmoid(value);
+        let error = sigmoid(value + TOLERANCE * size) - sigmoid(value - TOLERANCE * size) + TOLERANCE;
+        self.error = self.error * openness + self.weight * error;
+        self.weight *= openness;
+    }
 }
 
 /// What noise is a hash of, in all cases.

@@ -90,7 +90,7 @@ fn case(shape: Shape) -> Case {
         let pool: Vec<u32> = page.iter().map(|value| value.to_bits()).collect();
         let pool = bench.words(1, pool.len(), &pool);
         let b = 3 + a.len() as u32;
-        let entry = Entry { expert: 0, page: 0, a: 3, b, rank: rank as u32, scale };
+        let entry = Entry { expert: 0, page: 0, a: 3, b, rank: rank as u32, scale, ..Entry::default() };
         // Room for a greater rank and for scores: neither is used.
         let memory = vec![f32::NAN.to_bits(); tokens * (2 + rank + 1 + 2)];
         let tensor = bench.words(tokens, memory.len() / tokens, &memory);

@@ -2,7 +2,7 @@
 
 import { noExpert, type TableData, type TracedToken } from "./trace_data.ts";
 
-/** An expert in one cell. The weights of a cell sum to 1. */
+/** An expert in one cell. The weights of a cell sum to 1; of `gated`, to less. */
 export interface ExpertWeight {
   expert: string;
   weight: number;

@@ -23,7 +23,7 @@ export interface TableData {
   topK: number;
   /** (tokens, modules, topK): index into the trace's experts, best first, or 65535 for none. */
   choices: Uint16Array;
-  /** (tokens, modules, topK): their weights, which sum to 1 where there is an expert; 0 where there is none. */
+  /** (tokens, modules, topK): their weights, which sum to 1 where there is an expert (of `gated`, to less); 0 where there is none. */
   weights: Float32Array;
 }
 

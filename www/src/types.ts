@@ -2,7 +2,7 @@
 
 import type { RoutingTrace } from "./trace.ts";
 
-/** Which experts one linear layer chose for one token, best first, with weights that sum to 1. */
+/** Which experts one linear layer chose for one token, best first, with weights that sum to 1; of `gated`, to less. */
 export interface RoutedChoice {
   /** The layer, as Hugging Face names it: `decoder.block.0.layer.0.SelfAttention.q`. */
   module: string;
@@ -284,6 +284,7 @@ export type ScoreOptions = Pick<
 /** How experts are chosen; docs/strategies.md has the formulas. */
 export type Strategy =
   | "phatgoose"
+  | "gated"
   | "none"
   | `single:${string}`
   | "merged"
@@ -300,8 +301,9 @@ export interface GenerateOptions {
   /** How many experts serve a token in one layer. Default: what the catalogue says, usually 2. */
   topK?: number;
   /**
-   * How experts are chosen. Default `phatgoose`: by their trained gates, for every token and layer. `none` leaves them all
-   * out, `single:` and an id takes one alone; the others are PHATGOOSE's rivals, for comparison. Of these `arrow`,
+   * How experts are chosen. Default `phatgoose`: by their trained gates, for every token and layer. `gated` does the same and
+   * opens each as far as its gate, so that one taken for lack of a better stays quiet. `none` leaves them all out, `single:`
+   * and an id takes one alone; the others are PHATGOOSE's rivals, for comparison. Of these `arrow`,
    * `average-activation` and `retrieval` need files that not every catalogue has, which are fetched at first use; `spectr`
    * needs all experts' pages and the CPU.
    */
