@@ -11,13 +11,13 @@ pub mod vectors;
 
 use std::collections::BTreeMap;
 
-use gates::Gates;
 use problems::{invalid, sha256_of};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, OtherVectors, Page, PageTensor};
 use crate::formats::peft::LoraPart;
+use crate::strategies::Strategy;
 use crate::tensor::DType;
 
 /// A catalogue as its file says it.
@@ -36,9 +36,9 @@ pub struct Catalog {
     pub router: RouterDefaults,
     /// One safetensors file with the gates of all experts, under `<expert id>/<module>.lora_gate.weight`.
     pub gates: FileReference,
-    /// By the name of a strategy, the file of the vectors that it needs. See [`vectors`].
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub vectors: BTreeMap<String, FileReference>,
+    /// By the name of a strategy, the [`FileReference`] of the vectors that it needs. See [`vectors`].
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub vectors: serde_json::Map<String, serde_json::Value>,
     /// The experts. Their order decides ties.
     pub experts: Vec<ExpertRecord>,
 }
@@ -50,6 +50,10 @@ pub struct BaseReference {
     pub name: String,
     /// What decides: see `Checkpoint::fingerprint`.
     pub fingerprint: String,
+    /// SHA-256 of the one file that is the base, in hexadecimal digits. Where it is there, no other file will do, another
+    /// quantisation of the same model neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// Defaults for routing.
@@ -214,6 +218,22 @@ impl Catalog {
         ))
     }
 
+    /// Refuses a base file that is not the one that the catalogue insists on, if it does. `sha256` is the file's, if the base
+    /// is one file.
+    pub fn check_base_file(&self, sha256: Option<&str>) -> Result<()> {
+        let Some(expected) = &self.base.sha256 else { return Ok(()) };
+        if sha256.is_some_and(|sha256| sha256.eq_ignore_ascii_case(expected)) {
+            return Ok(());
+        }
+        let place = format!("catalogue {:?}", self.name);
+        let problem = match sha256 {
+            Some(sha256) => format!("the base's file has SHA-256 {sha256}"),
+            None => "the base is a folder".to_owned(),
+        };
+        let expected = format!("the base {:?} in the file with SHA-256 {expected}", self.base.name);
+        Err(Error::new(ErrorCode::WrongBase, place, problem, expected))
+    }
+
     /// The experts, their gates taken from the bytes of the gates file.
     ///
     /// # Errors
@@ -221,36 +241,36 @@ impl Catalog {
     /// describes; [`ErrorCode::NotFinite`] and [`ErrorCode::ShapeMismatch`] for a damaged gate.
     pub fn experts(&self, gates: &[u8]) -> Result<Vec<Expert>> {
         let place = format!("catalogue {:?}", self.name);
-        problems::first(self.problems()).map_err(|error| error.inside(&place))?;
-        let mut problems = Vec::new();
-        let mut gates = self.read_gates(gates, &mut problems);
-        problems::first(problems).map_err(|error| error.inside(&place))?;
-        self.experts
-            .iter()
-            .map(|record| {
-                let gates = trained(&mut gates, &record.id);
-                let place = format!("catalogue {:?}, expert {:?}", self.name, record.id);
-                self.expert(record, gates).map_err(|error| error.inside(place))
-            })
-            .collect()
+        self.experts_with(gates).map_err(|error| error.inside(place))
     }
 
-    fn expert(&self, record: &ExpertRecord, gates: BTreeMap<String, Vec<f32>>) -> Result<Expert> {
+    fn experts_with(&self, gates: &[u8]) -> Result<Vec<Expert>> {
+        problems::first(self.problems())?;
+        self.gates.check(gates)?;
+        let mut experts = Vec::new();
+        for record in &self.experts {
+            let place = || format!("expert {:?}", record.id);
+            experts.push(self.expert(record).map_err(|error| error.inside(place()))?);
+        }
+        vectors::attach(&mut experts, &self.name, &Strategy::Phatgoose, &self.gates.url, gates, 0)?;
+        for expert in &mut experts {
+            // One of zeros is one that no training has touched.
+            expert.gates.retain(|_, gate| gate.iter().any(|value| *value != 0.0));
+        }
+        Ok(experts)
+    }
+
+    /// An expert without its gates.
+    fn expert(&self, record: &ExpertRecord) -> Result<Expert> {
         Ok(Expert {
             id: record.id.clone(),
             full_name: format!("{}/{}", self.name, record.id),
-            gates,
+            gates: BTreeMap::new(),
             vectors: OtherVectors::default(),
             scales: record.modules().map(|module| (module.module.clone(), module.scale)).collect(),
             pages: record.pages.iter().map(|page| page.page(&record.adapter.url)).collect::<Result<_>>()?,
         })
     }
-}
-
-/// An expert's gates without those of zeros, which no training has touched.
-fn trained(gates: &mut Gates, id: &str) -> BTreeMap<String, Vec<f32>> {
-    let gates = gates.remove(id).unwrap_or_default().into_iter();
-    gates.filter(|(_, gate)| gate.iter().any(|value| *value != 0.0)).collect()
 }
 
 impl PageRecord {

@@ -47,7 +47,7 @@ pub enum ErrorCode {
     DeviceWrong,
     /// A GPU went away: unplugged, reset, or taken by the browser.
     DeviceLost,
-    /// A GPU has no memory left.
+    /// There is not enough memory, of a GPU or for the base.
     OutOfMemory,
     /// A call came at a moment when it makes no sense: a step without a start, a start without a base.
     InvalidState,

@@ -39,6 +39,8 @@ use crate::quant::{BLOCK, Matrix, Values};
 pub const ROWS: usize = 16;
 /// Columns whose bytes lie together.
 const QUAD: usize = 4;
+/// From so many tokens on, it pays to widen a panel before it is multiplied, on processors where it ever does.
+const WIDENED_FROM: usize = 8;
 /// Bytes of four columns.
 const QUAD_BYTES: usize = ROWS * QUAD;
 /// Bytes of a block's scales.
@@ -169,12 +171,13 @@ impl<'a> Panels<'a> {
     }
 
     /// Every row times every token. `output` is given a token's index, the index of a row, and the sums of that row and of
-    /// those that follow it in its panel; rows beyond the weight's last have sums too.
+    /// those that follow it in its panel; rows beyond the weight's last have sums too. `room` is kept from one use to the next.
     #[inline(always)]
     pub fn multiply(
         &self,
         activations: &Activations,
         processor: Processor,
+        room: &mut Vec<u8>,
         mut output: impl FnMut(usize, usize, &[f32; ROWS]),
     ) {
         assert_eq!(activations.cols(), self.cols, "columns of panels and of activations");
@@ -182,9 +185,17 @@ impl<'a> Panels<'a> {
         let tokens = activations.tokens();
         for (index, panel) in self.bytes.chunks_exact(self.bits.panel_bytes(self.cols)).enumerate() {
             let row = index * ROWS;
+            // A panel stays in the first cache while all tokens go by, a few at a time.
+            if tokens >= WIDENED_FROM {
+                room.resize(factors::panel_bytes(self.cols), 0);
+                if processor.widen(panel, self.bits, room) {
+                    let token = |index| activations.token(index);
+                    factors::multiply_panel(room, row, tokens, token, processor, &mut output);
+                    continue;
+                }
+            }
             let mut token = 0;
             while token < tokens {
-                // A panel stays in the first cache while all tokens go by, a few at a time.
                 let most = processor.most_tokens().min(tokens - token);
                 let done = match most {
                     8.. => self.tile::<8>(panel, activations, processor, token, row, &mut output),

@@ -29,6 +29,10 @@ enum Kind {
     Wasm,
 }
 
+/// Whether products in plain code are compiled: in WebAssembly, which has vectors everywhere, for tests alone, since pages load
+/// what is compiled.
+const HAS_PLAIN: bool = cfg!(any(not(target_arch = "wasm32"), debug_assertions));
+
 impl Processor {
     /// Every way that this processor has, the fastest last.
     pub fn all() -> impl DoubleEndedIterator<Item = Processor> {
@@ -41,7 +45,7 @@ impl Processor {
         #[cfg(target_arch = "aarch64")]
         let kinds = [(Kind::Plain, true), (Kind::Neon, true)];
         #[cfg(target_arch = "wasm32")]
-        let kinds = [(Kind::Plain, true), (Kind::Wasm, true)];
+        let kinds = [(Kind::Plain, HAS_PLAIN), (Kind::Wasm, true)];
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32")))]
         let kinds = [(Kind::Plain, true)];
         kinds.into_iter().filter(|(_, is_there)| *is_there).map(|(kind, _)| Processor(kind))
@@ -49,7 +53,7 @@ impl Processor {
 
     /// The fastest way.
     pub fn best() -> Processor {
-        Processor::all().next_back().expect("plain code runs everywhere")
+        Processor::all().next_back().expect("every processor has a way")
     }
 
     /// How it wants activations.
@@ -90,7 +94,8 @@ impl Processor {
         tokens: [&[Block]; TOKENS],
     ) -> [[f32; ROWS]; TOKENS] {
         match self.0 {
-            Kind::Plain => plain::multiply(panel, bits, tokens),
+            Kind::Plain if HAS_PLAIN => plain::multiply(panel, bits, tokens),
+            Kind::Plain => unreachable!("such a Processor is not made"),
             // SAFETY: a Processor of this kind is made above alone, where AVX2 was found.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { x86::avx2(panel, bits, tokens) },
@@ -102,6 +107,18 @@ impl Processor {
             Kind::Neon => unsafe { arm::neon(panel, bits, tokens) },
             #[cfg(target_arch = "wasm32")]
             Kind::Wasm => wasm::multiply(panel, bits, tokens),
+        }
+    }
+
+    /// Makes of a panel a panel of a [`Factor`](crate::panels::Factor), where many tokens are quicker to multiply with that.
+    pub(crate) fn widen(self, _panel: &[u8], _bits: Bits, _widened: &mut [u8]) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "wasm32")]
+            Kind::Wasm => {
+                wasm::widen(_panel, _bits, _widened);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -117,7 +134,8 @@ impl Processor {
         tokens: [&[Block]; TOKENS],
     ) -> [[f32; ROWS]; TOKENS] {
         match self.0 {
-            Kind::Plain => plain::multiply_factor(panel, tokens),
+            Kind::Plain if HAS_PLAIN => plain::multiply_factor(panel, tokens),
+            Kind::Plain => unreachable!("such a Processor is not made"),
             // SAFETY: as in `multiply`.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { x86::avx2_factor(panel, tokens) },

@@ -16,6 +16,8 @@ pub struct Scratch {
     pub activations: Activations,
     /// What an expert's A made of it, rounded.
     pub projected_activations: Activations,
+    /// A panel of a weight.
+    pub panel: Vec<u8>,
     /// Other floats: a row of a weight, the scores of attention, logits.
     pub floats: Vec<f32>,
     /// More of them.
@@ -53,6 +55,7 @@ impl Default for Scratch {
             input: Vec::new(),
             activations: Activations::default(),
             projected_activations: Activations::default(),
+            panel: Vec::new(),
             floats: Vec::new(),
             sorted: Vec::new(),
             products: Vec::new(),

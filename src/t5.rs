@@ -88,11 +88,11 @@ impl T5 {
     /// memory twice for long.
     ///
     /// # Errors
-    /// Those of [`Assembly::finish`].
+    /// Those of [`Assembly::expect`] and [`Assembly::finish`].
     pub fn upload(devices: &mut Devices, checkpoint: Cow<Checkpoint>) -> Result<T5> {
         let mut assembly = Assembly::new(&checkpoint.config, devices.decoder.is_some());
         let formats = checkpoint.tensors.iter();
-        assembly.expect(devices, formats.map(|(name, matrix)| (name.as_str(), matrix.values.format())));
+        assembly.expect(devices, formats.map(|(name, matrix)| (name.as_str(), matrix.values.format())))?;
         match checkpoint {
             Cow::Owned(checkpoint) => {
                 for (name, matrix) in checkpoint.tensors {

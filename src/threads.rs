@@ -22,8 +22,8 @@ pub struct Team {
 impl Team {
     /// So many threads, the calling one among them: at most [`MOST_THREADS`]. None where one thread is all.
     pub fn new(threads: usize) -> Option<Team> {
-        let threads = threads.min(MOST_THREADS);
-        let workers = Workers::start(threads.saturating_sub(1))?;
+        let threads = threads.clamp(1, MOST_THREADS);
+        let workers = Workers::start(threads - 1)?;
         Some(Team { workers, scratches: std::iter::repeat_with(Scratch::default).take(threads).collect() })
     }
 
@@ -129,15 +129,13 @@ mod workers {
     impl Workers {
         /// So many threads besides the calling one, if any.
         pub fn start(count: usize) -> Option<Workers> {
-            if count == 0 {
-                return None;
-            }
             let shared = Arc::<Shared>::default();
             let handles = (1..=count).map(|index| {
                 let shared = shared.clone();
                 thread::spawn(move || shared.serve(index))
             });
-            Some(Workers { handles: handles.collect(), shared })
+            let workers = Workers { handles: handles.collect(), shared };
+            (count > 0).then_some(workers)
         }
 
         /// Threads besides the calling one.
@@ -243,10 +241,10 @@ mod workers {
     }
 }
 
-/// Without threads there are no workers.
+/// Without threads there are no workers: a [`Team`] is only made of threads that a processor has.
 #[cfg(target_arch = "wasm32")]
 mod workers {
-    pub enum Workers {}
+    pub struct Workers;
 
     impl Workers {
         pub fn start(_: usize) -> Option<Workers> {
@@ -254,11 +252,11 @@ mod workers {
         }
 
         pub fn count(&self) -> usize {
-            match *self {}
+            0
         }
 
-        pub fn run(&self, _: &dyn Fn(usize)) {
-            match *self {}
+        pub fn run(&self, work: &dyn Fn(usize)) {
+            work(0);
         }
     }
 }

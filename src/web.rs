@@ -34,20 +34,7 @@ pub struct Engine {
     loading: Option<Loading>,
     session: Option<Session>,
     base_name: String,
-    catalogs: Vec<CatalogVectors>,
     names: CrossedNames,
-}
-
-/// Of a catalogue, its name and, by strategy, the files of vectors that are not there yet.
-struct CatalogVectors {
-    name: String,
-    files: BTreeMap<String, FileReference>,
-}
-
-#[derive(Serialize)]
-struct VectorsInfo<'a> {
-    catalog: usize,
-    file: &'a FileReference,
 }
 
 thread_local! {
@@ -71,6 +58,14 @@ struct BaseInfo<'a> {
     encoder_blocks: usize,
     decoder_blocks: usize,
     has_tokenizer: bool,
+}
+
+/// Files that a catalogue names.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NamedFiles {
+    gates: FileReference,
+    base_sha256: Option<String>,
 }
 
 /// An expert without the layout of its pages.
@@ -229,10 +224,22 @@ enum Choice {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
 enum ScoreInfo<'a> {
-    Token,
-    Missing { pages: Vec<PageInfo<'a>> },
-    Scored { ids: Vec<u32>, log_likelihoods: Vec<f64> },
-    Done { passes: usize },
+    Token {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<PageInfo<'a>>,
+    },
+    Missing {
+        pages: Vec<PageInfo<'a>>,
+    },
+    Scored {
+        ids: Vec<u32>,
+        log_likelihoods: Vec<f64>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<PageInfo<'a>>,
+    },
+    Done {
+        passes: usize,
+    },
 }
 
 #[derive(Serialize)]
@@ -374,7 +381,6 @@ impl Engine {
     #[wasm_bindgen(js_name = finishBase)]
     pub async fn finish_base(&mut self, name: &str) -> Result<()> {
         self.session = None;
-        self.catalogs.clear();
         let loading = self.loading.take().ok_or_else(no_base)?;
         self.session = Some(loading.finish().map_err(thrown)?);
         self.base_name = name.to_owned();
@@ -403,10 +409,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Where the gates of a catalogue are: `{ url, bytes, sha256 }`.
-    #[wasm_bindgen(js_name = gatesOf)]
-    pub fn gates_of(catalog_name: &str, catalog_json: &[u8]) -> Result<JsValue> {
-        to_js(&Catalog::parse(catalog_name, catalog_json).map_err(thrown)?.gates)
+    /// What a catalogue says of other files: `{ gates: { url, bytes, sha256 }, baseSha256 }`, the last one where the catalogue
+    /// insists on one base file.
+    #[wasm_bindgen(js_name = filesOf)]
+    pub fn files_of(catalog_name: &str, catalog_json: &[u8]) -> Result<JsValue> {
+        let Catalog { base, gates, .. } = Catalog::parse(catalog_name, catalog_json).map_err(thrown)?;
+        to_js(&NamedFiles { gates, base_sha256: base.sha256 })
     }
 
     /// Adds the experts of catalogues. Returns, catalogue by catalogue, what people may want to know of each.
@@ -428,34 +436,14 @@ impl Engine {
             let named = catalog.experts.iter().zip(&mut names);
             named.map(|(record, name)| ExpertInfo::new(catalog, record, name)).collect::<Vec<_>>()
         });
-        let infos = to_js(&infos.collect::<Vec<_>>());
-        self.catalogs.extend(
-            added.into_iter().map(|Catalog { name, vectors, .. }| CatalogVectors { name, files: vectors }),
-        );
-        infos
+        to_js(&infos.collect::<Vec<_>>())
     }
 
-    /// The files of vectors that a strategy needs and that were not added yet: a list of `{ catalog, file: { url, bytes, sha256
-    /// } }`, where `catalog` counts those that were added.
-    #[wasm_bindgen(js_name = missingVectors)]
-    pub fn missing_vectors(&self, strategy: &str) -> Result<JsValue> {
-        let files = self.catalogs.iter().enumerate();
-        let files = files.filter_map(|(catalog, known)| {
-            known.files.get(strategy).map(|file| VectorsInfo { catalog, file })
-        });
-        to_js(&files.collect::<Vec<_>>())
-    }
-
-    /// Adds the bytes of one of them.
+    /// Adds what a strategy tells the experts of a catalogue apart by: the bytes of a file that the catalogue names.
     #[wasm_bindgen(js_name = addVectors)]
-    pub fn add_vectors(&mut self, catalog: usize, strategy: &str, bytes: &[u8]) -> Result<()> {
-        let session = self.session.as_mut().ok_or_else(no_base)?;
-        let Some(CatalogVectors { name, files }) = self.catalogs.get_mut(catalog) else { return Ok(()) };
-        let Some(file) = files.get(strategy) else { return Ok(()) };
-        let parsed = Strategy::parse(strategy).map_err(thrown)?;
-        session.add_vectors(name, &parsed, file, bytes).map_err(thrown)?;
-        files.remove(strategy);
-        Ok(())
+    pub fn add_vectors(&mut self, catalog: &str, strategy: &str, url: &str, bytes: &[u8]) -> Result<()> {
+        let strategy = Strategy::parse(strategy).map_err(thrown)?;
+        self.session_mut()?.add_vectors(catalog, &strategy, url, bytes).map_err(thrown)
     }
 
     /// Begins an answer; one that was in the making is dropped.
@@ -484,12 +472,14 @@ impl Engine {
     #[wasm_bindgen(js_name = nextScore)]
     pub async fn next_score(&mut self) -> Result<JsValue> {
         let step = self.session_mut()?.next_score().await.map_err(thrown)?;
+        let skipped = self.session_mut()?.take_skipped();
         let session = self.session()?;
+        let skipped = describe_pages(session, &skipped);
         to_js(&match step {
-            ScoreStep::Token => ScoreInfo::Token,
+            ScoreStep::Token => ScoreInfo::Token { skipped },
             ScoreStep::Missing(pages) => ScoreInfo::Missing { pages: describe_pages(session, &pages) },
             ScoreStep::Scored(scored) => {
-                ScoreInfo::Scored { ids: scored.ids, log_likelihoods: scored.log_likelihoods }
+                ScoreInfo::Scored { ids: scored.ids, log_likelihoods: scored.log_likelihoods, skipped }
             }
             ScoreStep::Done => ScoreInfo::Done { passes: session.work().passes },
         })

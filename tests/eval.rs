@@ -177,6 +177,11 @@ fn choices_are_ranked_and_experts_that_a_line_names_are_the_oracle_s() {
     assert_eq!(figures(&summary, "shapes", "single:date")["score"]["mean"], 1.0);
     assert_eq!(figures(&summary, "years", "single:date")["oracle_weight"], 1.0);
     assert!(figures(&summary, "years", "phatgoose")["oracle_weight"].as_f64().unwrap() > 0.4);
+    let same_name = set(&folder, "shapes.jsonl", &[line("1966", 0)]);
+    let output = eval_ocean(&[&same_name, &shapes], &folder.join("names"), &["--strategy", "none"]);
+    assert!(output.success && output.out.contains("p3/shapes (2)"), "{}{}", output.out, output.errors);
+    let output = eval_ocean(&[&shapes, &shapes], &folder.join("twice"), &[]);
+    assert!(!output.success && output.errors.contains("every name once"), "{}", output.errors);
     // Folders of sets have figures too.
     assert!(
         summary["blocks"]

@@ -22,7 +22,7 @@ fn multiply(panels: &Panels, floats: &[f32], rows: usize, processor: Processor) 
     let mut activations = Activations::default();
     activations.quantise(floats, panels.cols, processor);
     let mut y = vec![f32::NAN; activations.tokens() * rows];
-    panels.multiply(&activations, processor, |token, row, sums| {
+    panels.multiply(&activations, processor, &mut Vec::new(), |token, row, sums| {
         let last = rows.min(row + ROWS);
         y[token * rows..][row..last].copy_from_slice(&sums[..last - row]);
     });

@@ -271,3 +271,56 @@ fn experts_of_another_base_are_refused_by_name() {
 fn bits(floats: &[f32]) -> Vec<u32> {
     floats.iter().map(|float| float.to_bits()).collect()
 }
+
+/// A GPU without memory for the whole pool gets a smaller one, and the answer is the same; one that has none for the least is
+/// an error by name.
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn a_pool_that_the_gpu_has_no_memory_for_is_made_smaller() {
+    use gander::quant::Values;
+    use gander::synthetic;
+    const MIB: usize = 1 << 20;
+    let config = synthetic::config(256, 4, 256, 1, 64);
+    let checkpoint = synthetic::checkpoint(&config, 1, |_, floats| Values::q8_0_from(floats));
+    let answer = |refused_from: usize| -> gander::Result<(Vec<u32>, usize)> {
+        let mut gpu = support::now(support::gpu());
+        if let Device::Gpu(gpu) = &mut gpu {
+            gpu.refuse_buffers_from(refused_from);
+        }
+        let mut session = Session::on(gpu, support::base_without_text(checkpoint.clone()))?;
+        let (experts, pages): (Vec<_>, Vec<_>) =
+            (0..24).map(|index| synthetic::expert(&config, &index.to_string(), 64, 2 + index)).unzip();
+        let pages = pages.concat();
+        assert!(pages.iter().map(Vec::len).sum::<usize>() > 40 * MIB, "more than the pool that is left");
+        session.add_experts(experts)?;
+        support::now(session.settle_with_smaller_pool())?;
+        let (mut output_ids, mut provided) = (Vec::new(), 0);
+        // A few experts at a time, and in the end the first ones again.
+        for first in [0, 4, 8, 12, 16, 0] {
+            let include = (first..first + 4).map(|expert| expert.to_string()).collect();
+            let input_ids = Some((2..20).collect());
+            session.start(Request { input_ids, max_new_tokens: 3, include, ..Request::default() })?;
+            while !matches!(step(&mut session, &pages, &mut provided)?, Step::Done(_)) {}
+            output_ids.extend_from_slice(session.output_ids());
+        }
+        Ok((output_ids, provided))
+    };
+    let (expected, once) = answer(usize::MAX).unwrap();
+    let (found, again) = answer(20 * MIB).unwrap();
+    assert_eq!(found, expected);
+    assert!(again > once, "{again} pages were provided, and {once} to the larger pool");
+    assert_eq!(answer(2 * MIB).unwrap_err().code, ErrorCode::OutOfMemory);
+}
+
+/// A step, for which what it misses is provided and counted.
+#[cfg(not(target_arch = "wasm32"))]
+fn step(session: &mut Session, pages: &[Vec<u8>], provided: &mut usize) -> gander::Result<Step> {
+    let step = session.step()?;
+    if let Step::Missing(missing) = &step {
+        for page in missing {
+            session.provide(*page, &pages[*page as usize])?;
+        }
+        *provided += missing.len();
+    }
+    Ok(step)
+}

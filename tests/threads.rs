@@ -13,11 +13,11 @@ use gander::synthetic;
 use gander::threads::MOST_THREADS;
 use support::base_without_text;
 
-/// Names, and values as bits.
-type Named = Vec<(String, Vec<u32>)>;
+/// Named values, as bits.
+type Bits = Vec<(String, Vec<u32>)>;
 
 /// Every named value of an answer, and its tokens.
-fn answer(device: Device, round: fn(&[f32]) -> Values, tokens: u32) -> (Named, Vec<u32>) {
+fn answer(device: Device, round: fn(&[f32]) -> Values, tokens: u32) -> (Bits, Vec<u32>) {
     // Rows that no number of threads divides evenly; the head's products are enough to be split.
     let mut config = synthetic::config(160, 3, 224, 2, 1999);
     config.eos_token_ids.clear();
@@ -29,7 +29,7 @@ fn answer(device: Device, round: fn(&[f32]) -> Values, tokens: u32) -> (Named, V
     for (page, bytes) in pages.concat().iter().enumerate() {
         session.provide(page as u32, bytes).unwrap();
     }
-    let seen: Rc<RefCell<Named>> = Rc::default();
+    let seen: Rc<RefCell<Bits>> = Rc::default();
     let values = seen.clone();
     session.observe(move |name, floats| {
         values.borrow_mut().push((name.to_owned(), floats.iter().map(|x| x.to_bits()).collect()));

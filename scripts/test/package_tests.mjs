@@ -3,12 +3,13 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runOrThrow } from "../lib/command.mjs";
-import { ensureBrowser } from "../setup/browser.mjs";
+import { ensureBrowser, ensureFirefox } from "../setup/browser.mjs";
 import { ensurePinned } from "../setup/pinned_npm.mjs";
 import { runNodeTests } from "./node_tests.mjs";
 
 export async function testPackage() {
   await ensureBrowser();
+  await ensureFirefox();
   const frameworks = await ensurePinned("frameworks");
   // Below the frameworks, so that what is made here finds them as a package in a monorepo finds what is hoisted.
   const folder = mkdtempSync(join(frameworks, "run-"));

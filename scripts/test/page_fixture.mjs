@@ -16,7 +16,7 @@ export async function buildPageFixture(folder, ocean) {
   mkdirSync(folder, { recursive: true });
   cpSync(join(root, "www/demo"), join(folder, "demo"), {
     recursive: true,
-    filter: (path) => path !== join(root, "www/demo/ocean"),
+    filter: (path) => !["ocean", "sixteen"].some((name) => path === join(root, "www/demo", name)),
   });
   cpSync(join(root, "www/service_worker.js"), join(folder, "service_worker.js"));
   await bundlePackage(join(folder, "dist"), {

@@ -30,7 +30,7 @@ impl Catalog {
                 "a name of the catalogue, in one line",
             ));
         }
-        problems.extend(self.base.problem());
+        problems.extend(self.base.problems());
         if self.router.top_k == 0 {
             problems.push(invalid("router.top_k", "is 0", "at least one expert for each token"));
         }
@@ -39,10 +39,6 @@ impl Catalog {
         if self.gates.bytes > most {
             let expected = format!("at most {most}, what gates of all the experts' modules take");
             problems.push(invalid("gates", format!("{} bytes", self.gates.bytes), expected));
-        }
-        for (strategy, file) in &self.vectors {
-            let place = || format!("vectors of {strategy:?}");
-            problems.extend(file.problems().into_iter().map(|error| error.inside(place())));
         }
         let mut ids = HashSet::new();
         let mut files = HashMap::new();
@@ -78,17 +74,19 @@ impl Catalog {
 }
 
 impl BaseReference {
-    fn problem(&self) -> Option<Error> {
+    fn problems(&self) -> Vec<Error> {
         let digits = self.fingerprint.strip_prefix("sha256:").and_then(sha256_of);
-        digits.is_none().then(|| {
+        let fingerprint = digits.is_none().then(|| {
             let problem = format!("is {:?}", self.fingerprint);
             invalid("base.fingerprint", problem, "sha256: and 64 hexadecimal digits")
-        })
+        });
+        let file = self.sha256.as_deref().and_then(hash_problem).map(|error| error.inside("base"));
+        fingerprint.into_iter().chain(file).collect()
     }
 }
 
 impl FileReference {
-    fn problems(&self) -> Vec<Error> {
+    pub(super) fn problems(&self) -> Vec<Error> {
         let size = (self.bytes == 0 || self.bytes > LARGEST_SIZE)
             .then(|| invalid("bytes", format!("is {}", self.bytes), format!("1 to {LARGEST_SIZE}")));
         Location::of(&self.url).err().into_iter().chain(size).chain(hash_problem(&self.sha256)).collect()

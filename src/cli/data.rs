@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 
 /// One file of examples.
 pub struct DataSet {
-    /// The file's name without its ending.
+    /// The file's name without its ending, and its folder's where that is needed.
     pub name: String,
     /// The name of the folder that it is in.
     pub folder: String,
@@ -49,22 +49,29 @@ pub enum Task {
 }
 
 impl DataSet {
-    /// The sets of files and folders, a folder's in the order of their names.
+    /// The sets of files and folders, a folder's in the order of their names. Those of one name have their folders' before it.
     ///
     /// # Errors
-    /// Those of [`DataSet::open`]; [`ErrorCode::InvalidOption`] for two sets of one name, [`ErrorCode::EmptyInput`] for a
-    /// folder without any.
+    /// Those of [`DataSet::open`]; [`ErrorCode::InvalidOption`] for two sets whose folders have one name too,
+    /// [`ErrorCode::EmptyInput`] for a folder without any.
     pub fn open_all(paths: &[PathBuf]) -> Result<Vec<DataSet>> {
         let mut sets: Vec<DataSet> = Vec::new();
         for path in paths {
             for file in files_of(path)? {
-                let set = DataSet::open(&file)?;
-                if let Some(other) = sets.iter().find(|other| other.name == set.name) {
-                    let problem = format!("{} has the name {:?} too", other.file.display(), set.name);
-                    let place = file.display().to_string();
-                    return Err(Error::new(ErrorCode::InvalidOption, place, problem, "every name once"));
-                }
-                sets.push(set);
+                sets.push(DataSet::open(&file)?);
+            }
+        }
+        let names: Vec<String> = sets.iter().map(|set| set.name.clone()).collect();
+        for set in &mut sets {
+            if names.iter().filter(|name| **name == set.name).count() > 1 {
+                set.name = format!("{}/{}", set.folder, set.name);
+            }
+        }
+        for (at, set) in sets.iter().enumerate() {
+            if let Some(other) = sets[..at].iter().find(|other| other.name == set.name) {
+                let problem = format!("{} has the name {:?} too", other.file.display(), set.name);
+                let place = set.file.display().to_string();
+                return Err(Error::new(ErrorCode::InvalidOption, place, problem, "every name once"));
             }
         }
         Ok(sets)

@@ -158,9 +158,12 @@ fn add_catalog(session: &mut Session, path: &Path, strategies: &[Strategy]) -> R
         }
     }
     session.add_experts_of(&catalog, experts)?;
+    let vectors = catalog.vector_files()?;
     for strategy in strategies {
-        if let Some(description) = catalog.vectors.get(&strategy.name()) {
-            session.add_vectors(&catalog.name, strategy, description, &read_named(description)?)?;
+        if let Some(description) = vectors.get(&strategy.name()) {
+            let bytes = read_named(description)?;
+            description.check(&bytes)?;
+            session.add_vectors(&catalog.name, strategy, &description.url, &bytes)?;
         }
     }
     Ok(())

@@ -109,6 +109,7 @@ impl IncomingHeader {
         // As often as it grows by half, so that looking costs no more than some times the header's length.
         let more = (self.wanted + self.wanted / 2).max(FIRST_LOOK);
         self.wanted = self.file_length.map_or(more, |file_length| file_length.min(more));
+        self.bytes.reserve_exact(self.wanted - self.bytes.len());
         Ok(None)
     }
 }

@@ -114,7 +114,9 @@ impl<'a> GateRows<'a> {
     /// The scores of all tokens on every site, as the bits of floats. `position`: of the first token; `biases`: by expert;
     /// `centred`: room for some tokens.
     #[expect(clippy::too_many_arguments, reason = "what scores depend on, and room")]
-    #[inline(always)]
+    // As in `input::compute`.
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub fn score(
         &self,
         u: &[f32],
@@ -190,12 +192,13 @@ impl Scan<'_> {
         u: &[f32],
         activations: &mut Activations,
         processor: Processor,
+        room: &mut Vec<u8>,
         products: &mut Vec<f32>,
     ) {
         activations.quantise(u, self.panels.cols, processor);
         let rows = self.rows();
         products.resize(activations.tokens() * rows, 0.0);
-        self.panels.multiply(activations, processor, |token, row, sums| {
+        self.panels.multiply(activations, processor, room, |token, row, sums| {
             products[token * rows + row..][..ROWS].copy_from_slice(sums);
         });
     }

@@ -72,7 +72,9 @@ impl Input {
 }
 
 /// u (tokens, d_in) of an input whose form, epsilon and tensors a kernel was given: x itself, or computed in `room`.
-#[inline(always)]
+// Elsewhere it takes the instructions of its caller; in WebAssembly there are no others, and pages load every copy.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 pub(crate) fn compute<'a>(
     form: u32,
     epsilon: f32,

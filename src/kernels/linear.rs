@@ -135,7 +135,7 @@ impl Compute for Linear {
     fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
         let params: &Params = bytemuck::from_bytes(params);
         let [_, x, norm, values, scales, deltas, pool, y] = arguments else { unreachable!("access list") };
-        let Scratch { processor, team, input, activations, floats: rows, order, .. } = scratch;
+        let Scratch { processor, team, input, activations, panel, floats: rows, order, .. } = scratch;
         let processor = *processor;
         let (tokens, d_out) = (y.rows, y.cols);
         let u = input::compute(params.input, params.epsilon, x, norm, input);
@@ -148,9 +148,9 @@ impl Compute for Linear {
         if let Some(panels) = in_panels(values, d_in) {
             activations.quantise(u, d_in, processor);
             let activations = &*activations;
-            let multiply = |panels: &Panels, y: &mut [f32]| {
+            let multiply = |panels: &Panels, y: &mut [f32], room: &mut Vec<u8>| {
                 let d_out = y.len() / tokens;
-                panels.multiply(activations, processor, |token, row, products| {
+                panels.multiply(activations, processor, room, |token, row, products| {
                     let y = &mut y[token * d_out..][..d_out][row..];
                     y.iter_mut().zip(products).for_each(|(y, product)| store(y, *product));
                 });
@@ -159,9 +159,10 @@ impl Compute for Linear {
                 Some(team) if tokens == 1 && d_in * d_out >= LEAST_PRODUCTS => {
                     let rows = d_out.div_ceil(team.threads() * ROWS) * ROWS;
                     let parts = panels.chunks(rows).zip(y.chunks_mut(rows));
-                    team.each(parts, |(panels, y)| multiply(&panels, y));
+                    // One token wants no room.
+                    team.each(parts, |(panels, y)| multiply(&panels, y, &mut Vec::new()));
                 }
-                _ => multiply(&panels, y),
+                _ => multiply(&panels, y, panel),
             }
         } else {
             rows.clear();

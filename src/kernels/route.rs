@@ -250,7 +250,14 @@ impl Compute for Route {
         let tokens = x.rows;
         let Scratch { processor, input, activations, floats: centred, sorted: weights, .. } = scratch;
         let Scratch {
-            projected_activations, products, row_biases, scored: scores_of, ranking, order, ..
+            projected_activations,
+            panel,
+            products,
+            row_biases,
+            scored: scores_of,
+            ranking,
+            order,
+            ..
         } = scratch;
         let u = input::compute(params.input, params.epsilon, x, norm, input);
         let d_in = u.len() / tokens;
@@ -267,7 +274,7 @@ impl Compute for Route {
 
         let rows = ScoreRows { site_words, slots_words: k * slot_words };
         if let Some(scan) = &gates.scan {
-            scan.products(u, activations, *processor, products);
+            scan.products(u, activations, *processor, panel, products);
             gates.biases(biases, row_biases);
         } else if params.rule == Rule::Length as u32 {
             let mut lengths = Lengths {
@@ -408,7 +415,6 @@ struct Scanned<'a> {
 
 impl Scanned<'_> {
     /// The exact scores of those rows of a site that may be among the k best, or of all that may be chosen.
-    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "what is no number is not less")]
     #[inline(always)]
     fn score(
         &mut self,
@@ -445,11 +451,13 @@ impl Scanned<'_> {
         scores.reserve(count);
         let d_in = self.centred.len();
         for (chunk, rough) in rough.chunks(LANES).enumerate() {
-            if rough.iter().fold(true, |all, rough| all & (*rough < least)) {
+            // What is no number is not less.
+            let is_less = |rough: &f32| *rough < least;
+            if rough.iter().fold(true, |all, rough| all & is_less(rough)) {
                 continue;
             }
             for row in (chunk * LANES..).take(rough.len()) {
-                if !(rough[row % LANES] < least) && biases[row] != LOWEST {
+                if !is_less(&rough[row % LANES]) && biases[row] != LOWEST {
                     let score = self.scale * dot(self.centred, gates.gate(first + row, d_in));
                     scores.push((row as u32, score + biases[row]));
                 }

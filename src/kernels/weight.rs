@@ -48,6 +48,13 @@ impl Weight {
         matches!(self.values.dtype, DType::Panels8 | DType::Panels4)
     }
 
+    /// Bytes of a weight (d_out, d_in) in the memory of a device with that layout, without the scales of rows; the most there
+    /// is, where there are more.
+    pub fn value_bytes(layout: WeightLayout, d_out: usize, d_in: usize, format: Format) -> usize {
+        let (rows, cols, dtype) = shape(layout, d_out, d_in, format);
+        rows.saturating_mul(cols).saturating_mul(dtype.bytes())
+    }
+
     /// What shaders call the format.
     pub(crate) fn format(values: &Tensor) -> u32 {
         match values.dtype {
@@ -70,6 +77,21 @@ pub(crate) fn in_panels<'a>(values: &'a Argument, d_in: usize) -> Option<Panels<
         _ => return None,
     };
     Some(Panels { bytes: values.as_slice(), cols: d_in, bits })
+}
+
+/// Rows, columns and elements of a weight's values in a device's memory.
+fn shape(layout: WeightLayout, d_out: usize, d_in: usize, format: Format) -> (usize, usize, DType) {
+    let padded = d_in.next_multiple_of(BLOCK);
+    let panels = d_out.div_ceil(panels::ROWS);
+    match (format, layout) {
+        (Format::F32, _) => (d_out, padded, DType::F32),
+        (Format::F16, _) => (d_out, padded, DType::F16),
+        (Format::Bf16, _) => (d_out, padded, DType::Bf16),
+        (Format::Q8_0, WeightLayout::Panels) => (panels, Bits::Eight.panel_bytes(d_in), DType::Panels8),
+        (Format::Q4_0, WeightLayout::Panels) => (panels, Bits::Four.panel_bytes(d_in), DType::Panels4),
+        (Format::Q8_0, WeightLayout::Rows) => (d_out, padded, DType::I8),
+        (Format::Q4_0, WeightLayout::Rows) => (d_out, padded / 2, DType::Nibbles),
+    }
 }
 
 /// A weight whose rows come in any order, each once. They go to the device as they come, so that nothing is in memory twice.
@@ -98,21 +120,7 @@ impl ArrivingWeight {
 
     /// Memory for a weight (d_out, d_in) of a format.
     pub fn new(device: &mut Device, d_out: usize, d_in: usize, format: Format) -> ArrivingWeight {
-        let in_panels = device.weight_layout() == WeightLayout::Panels;
-        let padded = d_in.next_multiple_of(BLOCK);
-        let (rows, cols, dtype) = match format {
-            Format::F32 => (d_out, padded, DType::F32),
-            Format::F16 => (d_out, padded, DType::F16),
-            Format::Bf16 => (d_out, padded, DType::Bf16),
-            Format::Q8_0 if in_panels => {
-                (d_out.div_ceil(panels::ROWS), Bits::Eight.panel_bytes(d_in), DType::Panels8)
-            }
-            Format::Q4_0 if in_panels => {
-                (d_out.div_ceil(panels::ROWS), Bits::Four.panel_bytes(d_in), DType::Panels4)
-            }
-            Format::Q8_0 => (d_out, padded, DType::I8),
-            Format::Q4_0 => (d_out, padded / 2, DType::Nibbles),
-        };
+        let (rows, cols, dtype) = shape(device.weight_layout(), d_out, d_in, format);
         let values = device.alloc(rows, cols, dtype);
         let scales = match dtype {
             DType::I8 | DType::Nibbles => device.alloc(d_out, d_in / BLOCK, DType::F16),

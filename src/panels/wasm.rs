@@ -1,4 +1,4 @@
-//! Tiles for WebAssembly's vectors of 128 bits.
+//! Tiles for WebAssembly's vectors of 128 bits. Not inlined: each is called from several places, and pages load every copy.
 
 use std::arch::wasm32::*;
 
@@ -9,6 +9,7 @@ use super::{Bits, Block, QUAD_BYTES, ROWS, SCALE_BYTES};
 
 /// Vectors of two rows, widened to 16 bits; an instruction is eight products, summed in pairs, and the two pairs of a row
 /// are added at the end of a block.
+#[inline(never)]
 pub fn multiply<const TOKENS: usize>(
     panel: &[u8],
     bits: Bits,
@@ -87,7 +88,50 @@ fn add_rows<const TOKENS: usize, const GROUPS: usize, const FOUR: bool>(
     }
 }
 
+/// A panel as a factor's panel has it: 16 bits, signed, two columns of a row together. To multiply with that takes two thirds of
+/// the instructions, and for many tokens it is made once.
+#[inline(never)]
+pub fn widen(panel: &[u8], bits: Bits, widened: &mut [u8]) {
+    match bits {
+        Bits::Eight => widen_of::<false>(panel, widened),
+        Bits::Four => widen_of::<true>(panel, widened),
+    }
+}
+
+fn widen_of<const FOUR: bool>(panel: &[u8], widened: &mut [u8]) {
+    let bits = if FOUR { Bits::Four } else { Bits::Eight };
+    let offset = i16x8_splat(bits.offset() as i16);
+    let low_nibble = u16x8_splat(15);
+    let blocks = panel.chunks_exact(bits.block_bytes());
+    for (block, widened) in blocks.zip(widened.chunks_exact_mut(FACTOR_BLOCK_BYTES)) {
+        let (scales, quads) = block.split_at(SCALE_BYTES);
+        let (widened_scales, pairs) = widened.split_at_mut(SCALE_BYTES);
+        widened_scales.copy_from_slice(scales);
+        let mut put = |place: usize, group: usize, weights: [v128; 2]| {
+            let [a, b] = weights.map(|weights| i16x8_sub(weights, offset));
+            let columns = [i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b)];
+            for (half, rows) in columns.into_iter().enumerate() {
+                let at = (2 * place + half) * PAIR_BYTES + group * 16;
+                pairs[at..][..16].copy_from_slice(bytemuck::bytes_of(&rows));
+            }
+        };
+        for (place, quad) in quads.chunks_exact(QUAD_BYTES).enumerate() {
+            for (group, rows) in quad.chunks_exact(16).enumerate() {
+                let rows: v128 = pod_read_unaligned(rows);
+                let weights = [u16x8_extend_low_u8x16(rows), u16x8_extend_high_u8x16(rows)];
+                if FOUR {
+                    put(place, group, weights.map(|weights| v128_and(weights, low_nibble)));
+                    put(place + 4, group, weights.map(|weights| u16x8_shr(weights, 4)));
+                } else {
+                    put(place, group, weights);
+                }
+            }
+        }
+    }
+}
+
 /// Vectors of four rows of a factor; an instruction is eight products, summed in pairs.
+#[inline(never)]
 pub fn multiply_factor<const TOKENS: usize>(
     panel: &[u8],
     tokens: [&[Block]; TOKENS],

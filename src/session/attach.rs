@@ -2,7 +2,7 @@
 
 use super::{Request, Session};
 use crate::adapter_pool::AdapterPool;
-use crate::catalog::{Catalog, FileReference, vectors};
+use crate::catalog::{Catalog, vectors};
 use crate::device::{Device, Part};
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, FactorLayout, Placement, name_apart};
@@ -61,8 +61,8 @@ impl Session {
         Ok(())
     }
 
-    /// Adds the vectors that a strategy needs, from a file that a catalogue describes. `catalog` is its name. An answer in the
-    /// making is dropped.
+    /// Adds the vectors that a strategy needs, from the bytes of a file of a catalogue, compared with their hash before. `catalog`
+    /// and `file` are their names. An answer in the making is dropped.
     ///
     /// # Errors
     /// Those of [`vectors::attach`].
@@ -70,7 +70,7 @@ impl Session {
         &mut self,
         catalog: &str,
         strategy: &Strategy,
-        file: &FileReference,
+        file: &str,
         bytes: &[u8],
     ) -> Result<()> {
         self.cancel();
@@ -121,20 +121,13 @@ impl Session {
             if !is_known {
                 let problem = format!("the expert {:?} has no vectors for it", expert.id);
                 let expected = "a catalogue with them (gander catalog vectors), or the expert excluded";
-                let place = format!("strategy {}", strategy.name());
-                return Err(Error::new(ErrorCode::MissingTensor, place, problem, expected));
+                return Err(Error::new(ErrorCode::MissingTensor, strategy.name(), problem, expected));
             }
         }
-        if definition.rule == Rule::Length
-            && self.devices.iter_mut().any(|device| matches!(device, Device::Gpu(_)))
-        {
-            let place = format!("strategy {}", strategy.name());
-            return Err(Error::new(
-                ErrorCode::Unsupported,
-                place,
-                "it has no shader",
-                "the CPU for a device",
-            ));
+        let is_on_gpu = self.devices.iter_mut().any(|device| matches!(device, Device::Gpu(_)));
+        if definition.rule == Rule::Length && is_on_gpu {
+            let expected = "the CPU for a device";
+            return Err(Error::new(ErrorCode::Unsupported, strategy.name(), "it has no shader", expected));
         }
         // The base alone computes with any.
         let is_placed = *strategy == Strategy::None

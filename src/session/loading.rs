@@ -206,7 +206,6 @@ impl Loading {
             }
             (FileHeader::Safetensors(_), Source::Gguf) => unreachable!("asked for GGUF"),
         };
-        check_memory(&contents, number)?;
         let tensors = IncomingTensors::of(&contents, number);
         let begun = self.file.replace(IncomingFile::Tensors(tensors));
         let model = self.model.get_or_insert_with(|| {
@@ -221,7 +220,7 @@ impl Loading {
         model.contents = contents;
         let of_file = model.contents.weights.iter().filter(|(_, tensor)| tensor.file == number);
         let formats = of_file.map(|(weight, tensor)| (weight.name.as_str(), tensor.format(weight)));
-        model.assembly.expect(&mut self.devices, formats);
+        model.assembly.expect(&mut self.devices, formats)?;
         // They were counted in when they came.
         let hash = self.hash.take();
         if let Some(IncomingFile::Header(header)) = begun {
@@ -231,20 +230,6 @@ impl Loading {
         self.hash = hash;
         pushed
     }
-}
-
-/// Whether the weights of a file fit into memory at all: a lack of it ends a program otherwise.
-///
-/// # Errors
-/// [`ErrorCode::OutOfMemory`]
-fn check_memory(contents: &Contents, file: usize) -> Result<()> {
-    let weights = contents.weights.iter().filter(|(_, tensor)| tensor.file == file);
-    let bytes: usize =
-        weights.map(|(weight, tensor)| tensor.format(weight).bytes(weight.rows * weight.cols)).sum();
-    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| {
-        let problem = format!("its weights take {bytes} bytes");
-        Error::new(ErrorCode::OutOfMemory, &contents.files[file], problem, "as much free memory")
-    })
 }
 
 /// The tokenizer in a GGUF file, which holds it once more and is done with after this.

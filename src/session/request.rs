@@ -183,25 +183,23 @@ impl Request {
             }
         }
         let among = |ids: &[String], expert: &Expert| ids.iter().any(|id| expert.is_called(id));
-        let is_left_out = |expert: &Expert| {
-            among(&self.exclude, expert) || !(self.include.is_empty() || among(&self.include, expert))
-        };
-        if let Some(expert) = experts.iter().find(|expert| among(&single, expert) && is_left_out(expert)) {
-            let (place, problem) = (format!("strategy {}", self.strategy.name()), "the expert is excluded");
-            let expected = format!("{:?} among those that may be chosen", expert.id);
-            return Err(Error::new(ErrorCode::InvalidOption, place, problem, expected));
-        }
         if let Some((id, bias)) = self.bias.iter().find(|(_, bias)| !(-1e6..=1e6).contains(*bias)) {
             let problem = format!("{bias} for {id:?}");
             return Err(Error::new(ErrorCode::InvalidOption, "bias", problem, "-1e6 to 1e6"));
         }
         let bias = |expert: &Expert| {
-            if is_left_out(expert) || !(single.is_empty() || among(&single, expert)) {
+            let only = |ids: &[String]| ids.is_empty() || among(ids, expert);
+            if among(&self.exclude, expert) || !only(&self.include) || !only(&single) {
                 return LOWEST;
             }
             self.bias.iter().find(|(id, _)| expert.is_called(id)).map_or(0.0, |(_, bias)| *bias)
         };
-        Ok(experts.iter().map(bias).collect())
+        let biases: Vec<f32> = experts.iter().map(bias).collect();
+        if !single.is_empty() && biases.iter().all(|bias| *bias == LOWEST) {
+            let (problem, expected) = ("the expert is excluded", "one that may be chosen");
+            return Err(Error::new(ErrorCode::InvalidOption, self.strategy.name(), problem, expected));
+        }
+        Ok(biases)
     }
 }
 

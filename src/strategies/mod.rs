@@ -82,18 +82,6 @@ pub enum Count {
     All,
 }
 
-/// Strategies by name; the one of a single expert has its id behind a colon.
-const NAMES: [(&str, Strategy); 9] = [
-    ("phatgoose", Strategy::Phatgoose),
-    ("gated", Strategy::Gated),
-    ("none", Strategy::None),
-    ("merged", Strategy::Merged),
-    ("random", Strategy::Random),
-    ("average-activation", Strategy::AverageActivation),
-    ("arrow", Strategy::Arrow),
-    ("spectr", Strategy::Spectr),
-    ("retrieval", Strategy::Retrieval),
-];
 const SINGLE: &str = "single:";
 
 impl Strategy {
@@ -102,21 +90,40 @@ impl Strategy {
     /// # Errors
     /// [`ErrorCode::InvalidOption`]
     pub fn parse(name: &str) -> Result<Strategy> {
-        if let Some(id) = name.strip_prefix(SINGLE) {
-            return Ok(Strategy::Single(id.to_owned()));
-        }
-        NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, strategy)| strategy).ok_or_else(|| {
-            let expected = format!("{}, {SINGLE}<id>", NAMES.map(|(name, _)| name).join(", "));
-            Error::new(ErrorCode::InvalidOption, "strategy", format!("{name:?} is not a strategy"), expected)
+        Ok(match (name, name.strip_prefix(SINGLE)) {
+            (_, Some(id)) => Strategy::Single(id.to_owned()),
+            ("phatgoose", _) => Strategy::Phatgoose,
+            ("gated", _) => Strategy::Gated,
+            ("none", _) => Strategy::None,
+            ("merged", _) => Strategy::Merged,
+            ("random", _) => Strategy::Random,
+            ("average-activation", _) => Strategy::AverageActivation,
+            ("arrow", _) => Strategy::Arrow,
+            ("spectr", _) => Strategy::Spectr,
+            ("retrieval", _) => Strategy::Retrieval,
+            _ => {
+                let problem = format!("{name:?} is not a strategy");
+                let expected = "phatgoose, gated, none, single:<id>, merged, random, average-activation, arrow, spectr or retrieval";
+                return Err(Error::new(ErrorCode::InvalidOption, "strategy", problem, expected));
+            }
         })
     }
 
     /// Its name, as [`Strategy::parse`] reads it.
     pub fn name(&self) -> String {
-        match self {
-            Strategy::Single(id) => format!("{SINGLE}{id}"),
-            _ => NAMES.iter().find(|(_, strategy)| strategy == self).map_or("", |(name, _)| name).to_owned(),
-        }
+        let name = match self {
+            Strategy::Single(id) => return format!("{SINGLE}{id}"),
+            Strategy::Phatgoose => "phatgoose",
+            Strategy::Gated => "gated",
+            Strategy::None => "none",
+            Strategy::Merged => "merged",
+            Strategy::Random => "random",
+            Strategy::AverageActivation => "average-activation",
+            Strategy::Arrow => "arrow",
+            Strategy::Spectr => "spectr",
+            Strategy::Retrieval => "retrieval",
+        };
+        name.to_owned()
     }
 
     /// What it is made of.

@@ -83,21 +83,28 @@ impl Assembly {
     }
 
     /// Tells which tensors will come, and in what formats: all at once, or those of one file after another. Nothing may be
-    /// on its way between two calls.
+    /// on its way between two calls. Weights whose tensors are all known get their memory.
+    ///
+    /// # Errors
+    /// [`ErrorCode::OutOfMemory`]
     pub fn expect<'a>(
         &mut self,
         devices: &mut Devices,
         formats: impl IntoIterator<Item = (&'a str, Format)>,
-    ) {
+    ) -> Result<()> {
         for (name, format) in formats {
             let index = self.index(name);
             self.tensors[index].format = Some(format);
+        }
+        for slot in &mut self.slots {
+            slot.alloc(devices, &self.tensors)?;
         }
         for index in 0..self.tensors.len() {
             if let Some(matrix) = self.tensors[index].waiting.take() {
                 self.write(devices, index, 0, &matrix);
             }
         }
+        Ok(())
     }
 
     /// Takes rows of a tensor that is expected, from `first` on, each once. Those of a norm and of a position bias come
@@ -123,7 +130,7 @@ impl Assembly {
         }
         if is_ready {
             for (slot, at) in places {
-                slot.write_rows(devices, config, tensors, at + first, rows);
+                slot.write_rows(devices, config, at + first, rows);
             }
             return;
         }
@@ -168,24 +175,36 @@ impl Assembly {
 }
 
 impl Slot {
-    fn write_rows(
-        &mut self,
-        devices: &mut Devices,
-        config: &Config,
-        tensors: &[Incoming],
-        first: usize,
-        rows: &Matrix,
-    ) {
+    /// Takes memory, if it is known for what.
+    fn alloc(&mut self, devices: &mut Devices, tensors: &[Incoming]) -> Result<()> {
+        let members = || self.members.iter().map(|(index, _)| &tensors[*index]);
+        let is_known = members().all(|tensor| tensor.format.is_some());
+        if self.purpose != Purpose::Matrix || !matches!(self.content, Content::Nothing) || !is_known {
+            return Ok(());
+        }
+        let device = devices.of(self.part);
+        let format = ArrivingWeight::format(members().filter_map(|tensor| tensor.format));
+        let layout::Weight { name, cols, .. } = &tensors[self.members[0].0].weight;
+        let bytes = Weight::value_bytes(device.weight_layout(), self.rows, *cols, format);
+        // Where there is none left, the program would end.
+        if Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
+            let problem = format!("{bytes} bytes are not to be had");
+            return Err(Error::new(
+                ErrorCode::OutOfMemory,
+                name,
+                problem,
+                "as much memory, or a smaller base",
+            ));
+        }
+        self.content = Content::Arriving(ArrivingWeight::new(device, self.rows, *cols, format));
+        Ok(())
+    }
+
+    fn write_rows(&mut self, devices: &mut Devices, config: &Config, first: usize, rows: &Matrix) {
         let device = devices.of(self.part);
         self.came += rows.rows;
         match self.purpose {
             Purpose::Matrix => {
-                if let Content::Nothing = self.content {
-                    let formats = self.members.iter().filter_map(|(index, _)| tensors[*index].format);
-                    let format = ArrivingWeight::format(formats);
-                    let weight = ArrivingWeight::new(device, self.rows, rows.cols, format);
-                    self.content = Content::Arriving(weight);
-                }
                 if let Content::Arriving(weight) = &mut self.content {
                     weight.write_rows(device, first, rows);
                 }

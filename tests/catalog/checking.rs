@@ -39,6 +39,38 @@ fn the_shipped_ocean_passes() {
 }
 
 #[test]
+fn a_catalogue_may_insist_on_one_base_file() {
+    let folder = fresh("pinned");
+    let base = base();
+    let (base, expert) = (base.to_str().unwrap(), expert("arithmetic"));
+    let build = |base: &str| {
+        let (expert, folder) = (expert.to_str().unwrap(), folder.to_str().unwrap());
+        gander(["catalog", "build", "--base", base, expert, "-o", folder, "--pin-base"])
+    };
+    assert!(build(base).bad().contains("--pin-base: the base is a folder"));
+
+    let quantized = |name: &str, kind: &str| {
+        let file = fresh(name).with_extension("gguf");
+        gander(["quantize", base, "-o", file.to_str().unwrap(), "--type", kind]).good();
+        file.to_str().unwrap().to_owned()
+    };
+    let (one, other) = (quantized("pinned-one", "f16"), quantized("pinned-other", "q8_0"));
+    build(&one).good();
+    assert_eq!(json(&folder)["base"]["sha256"].as_str().unwrap().len(), 64);
+    let check = |base: &str| gander(["catalog", "check", folder.to_str().unwrap(), "--base", base]);
+    check(&one).good();
+    for wrong in [other.as_str(), base] {
+        let errors = check(wrong).bad();
+        assert!(errors.contains("in the file with SHA-256") && errors.contains("[wrong-base]"), "{errors}");
+    }
+
+    let mut catalogue = json(&folder);
+    catalogue["base"]["sha256"] = json!("12");
+    write(&folder, &catalogue);
+    assert!(check(&one).bad().contains("base: sha256: is \"12\""));
+}
+
+#[test]
 fn every_problem_is_a_line_of_its_own() {
     let folder = build_all("check-bad");
     let mut catalogue = json(&folder);

@@ -31,6 +31,7 @@ test("it holds the modules, their types, the WebAssembly file and its papers, an
     "www/dist/routing_element.d.ts",
     "www/dist/routing_element.js",
     "www/dist/routing_table.d.ts",
+    "www/dist/strategies.d.ts",
     "www/dist/trace.d.ts",
     "www/dist/trace_data.d.ts",
     "www/dist/trace_files.d.ts",

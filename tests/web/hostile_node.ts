@@ -33,7 +33,7 @@ async function outcome(
 ): Promise<string> {
   const host = new EngineHost(async () => ({
     createEngine: () => new ScriptedEngine(),
-    gatesOf: ScriptedEngine.gatesOf,
+    filesOf: ScriptedEngine.filesOf,
   }));
   const [base, catalogUrl] = [server.url + phases.base, server.url + phases.catalogue];
   const { "base.gguf": baseBytes, "catalog.json": catalogBytes } = testOcean() as Record<string, Uint8Array>;

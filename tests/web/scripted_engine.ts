@@ -2,11 +2,12 @@
 // character a token. Letters are routed to the first expert, all else to the last; the first block's page serves both.
 // Bytes that are not the test ocean's spoil its answers, as they would a model's.
 
+import { hexSha256 } from "../../www/src/digest.ts";
 import type {
   CatalogFiles,
   Engine,
-  GatesSource,
   MissingPage,
+  NamedFiles,
   ScoreStep,
   StartRequest,
   Step,
@@ -28,7 +29,8 @@ interface CatalogExpert extends Omit<Expert, "pages" | "bytes"> {
 
 interface ScriptedFile {
   name: string;
-  hash: ReturnType<typeof createSha256> | undefined;
+  /** The bytes, where they are to be hashed: the tests' files are small. */
+  hashed: number[] | undefined;
   length: number;
   head: string;
 }
@@ -51,10 +53,12 @@ interface Running {
 export class ScriptedEngine implements Engine {
   static onPanic(): void {}
 
-  static gatesOf(name: string, catalogJson: Uint8Array): GatesSource {
+  static filesOf(name: string, catalogJson: Uint8Array): NamedFiles {
     try {
-      const { format, gates } = JSON.parse(new TextDecoder().decode(catalogJson));
-      if (format === "gander-catalog" && typeof gates.url === "string") return gates;
+      const { format, gates, base } = JSON.parse(new TextDecoder().decode(catalogJson));
+      if (format === "gander-catalog" && typeof gates.url === "string") {
+        return { gates, baseSha256: base.sha256 ?? null };
+      }
     } catch {
       // Said below.
     }
@@ -62,6 +66,8 @@ export class ScriptedEngine implements Engine {
   }
 
   readonly resident = new Set<number>();
+  /** Those that were added, in order. */
+  readonly vectors: { catalog: string; strategy: string; url: string; bytes: number }[] = [];
   freed = false;
   poolBytes: number | undefined;
   #loading: { kind: "gguf" | "folder"; names: string[]; weightFiles?: number } | undefined;
@@ -100,19 +106,19 @@ export class ScriptedEngine implements Engine {
 
   beginFile(name: string, _bytes: number | undefined, isHashed: boolean): void {
     if (!this.#loading) throw plain("invalid-state", "beginFile", "nothing is loaded", "a begin before it");
-    this.#file = { name, hash: isHashed ? createSha256() : undefined, length: 0, head: "" };
+    this.#file = { name, hashed: isHashed ? [] : undefined, length: 0, head: "" };
     this.#isSpoilt = false;
   }
 
   /** As bytes come, like the real one: nothing is collected. */
   push(chunk: Uint8Array): void {
     const file = this.#openFile();
-    file.hash?.update(chunk);
+    file.hashed?.push(...chunk);
     if (this.#loading?.kind === "gguf") this.#readGguf(file, chunk);
     file.length += chunk.length;
   }
 
-  endFile(): string | undefined {
+  async endFile(): Promise<string | undefined> {
     const file = this.#openFile();
     const { name, length } = file;
     if (this.#loading?.kind === "gguf" && length < 2000) {
@@ -120,7 +126,7 @@ export class ScriptedEngine implements Engine {
     }
     this.#loading?.names.push(name);
     this.#file = undefined;
-    return file.hash?.digest();
+    return file.hashed && hexSha256(Uint8Array.from(file.hashed));
   }
 
   async finishBase(name: string): Promise<void> {
@@ -159,11 +165,9 @@ export class ScriptedEngine implements Engine {
     return this.#base;
   }
 
-  missingVectors(): [] {
-    return [];
+  addVectors(catalog: string, strategy: string, url: string, bytes: Uint8Array): void {
+    this.vectors.push({ catalog, strategy, url, bytes: bytes.length });
   }
-
-  addVectors(): void {}
 
   async addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]> {
     const lists: CatalogExpert[][] = catalogs.map(({ url, json, gates }) => {
@@ -233,7 +237,8 @@ export class ScriptedEngine implements Engine {
     }
     running.position++;
     const ids = typeof choice === "string" ? [...choice].map(codeOf) : [...choice];
-    return { kind: "scored", ids, logLikelihoods: ids.map(() => -running.position) };
+    const skipped = this.#skippedBy(running, running.characters[0] ?? "");
+    return { kind: "scored", ids, logLikelihoods: ids.map(() => -running.position), ...skipped };
   }
 
   async step(): Promise<Step> {
@@ -277,19 +282,24 @@ export class ScriptedEngine implements Engine {
     const missing = this.#missingFor(character);
     if (missing.length > 0 && request.strategy !== "none") return { kind: "missing", pages: missing };
     running.position++;
-    const skipped = this.#wantedFor(character).filter(
-      ({ page }) => running.waived.has(page) && !this.resident.has(page) && !running.skipped.has(page),
-    );
-    for (const { page } of skipped) running.skipped.add(page);
     return {
       kind: "token",
       tokenId: codeOf(character),
       text: character,
-      ...(skipped.length > 0 ? { skipped } : {}),
+      ...this.#skippedBy(running, character),
       ...(request.trace && this.#experts.length > 0
         ? { routing: this.#route("decoder", position, [character]) }
         : {}),
     };
+  }
+
+  /** What a step did without for the first time. */
+  #skippedBy(running: Running, character: string): { skipped?: MissingPage[] } {
+    const skipped = this.#wantedFor(character).filter(
+      ({ page }) => running.waived.has(page) && !this.resident.has(page) && !running.skipped.has(page),
+    );
+    for (const { page } of skipped) running.skipped.add(page);
+    return skipped.length > 0 ? { skipped } : {};
   }
 
   provide(page: number, bytes: Uint8Array): void {
@@ -368,12 +378,6 @@ export class ScriptedEngine implements Engine {
       weights: Float32Array.from(modules.flatMap(() => weights)),
     };
   }
-}
-
-/** Node's own: no test in a browser has files whose hashes it knows. */
-function createSha256(): { update(chunk: Uint8Array): void; digest(): string } {
-  const hash = process.getBuiltinModule("node:crypto").createHash("sha256");
-  return { update: (chunk) => void hash.update(chunk), digest: () => hash.digest("hex") };
 }
 
 /** Whether bytes are those of `filled` in test_ocean.ts, from some offset. */

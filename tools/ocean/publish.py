@@ -42,6 +42,7 @@ def publish(gander: Path, out: Path, to: Path) -> None:
     for kind, figures in measured(gander, to).items():
         describe(kind, folder_of(to, kind), figures)
     build(gander, to)
+    vectors(gander, to)
     show(gander, to)
 
 
@@ -68,6 +69,14 @@ def describe(kind: str, folder: Path, evaluation: dict[str, float]) -> None:
 def build(gander: Path, to: Path) -> None:
     for contributor, experts in CONTRIBUTORS.items():
         run(gander, "catalog", "build", "--base", to / "base.gguf", "--name", contributor, *(folder_of(to, kind) for kind in experts), "-o", home_of(to, contributor))
+
+
+def vectors(gander: Path, to: Path) -> None:
+    """What the rival strategies tell experts apart by."""
+    with tempfile.TemporaryDirectory() as folder:
+        sets.write_examples(Path(folder), list(KINDS))
+        for contributor, experts in CONTRIBUTORS.items():
+            run(gander, "catalog", "vectors", home_of(to, contributor), "--base", to / "base.gguf", "--examples", *(f"{kind}={folder}/{kind}.jsonl" for kind in experts))
 
 
 def measured(gander: Path, to: Path) -> dict[str, dict[str, float]]:

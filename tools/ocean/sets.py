@@ -2,9 +2,9 @@
 
     own/<kind>       one or two fields of one kind: what its expert was trained for
     composite/<n>    two, three or four kinds in one line: no single expert can do it
-    unseen/all       wordings that no training had, and for some kinds a way to write that none had
-    between/all      two kinds in one run of tokens, nothing between them but a space
-    plain/all        nothing to do
+    other/unseen     wordings that no training had, and for some kinds a way to write that none had
+    other/between    two kinds in one run of tokens, nothing between them but a space
+    other/plain      nothing to do
 
 Values belong to the test split (kinds/__init__.py); the words of closed lists are known, the lines around them are not.
 """
@@ -65,6 +65,10 @@ def composite(count: int, rng: random.Random) -> Line:
     return lines.line(rng.sample(list(KINDS), count), rng, "test")
 
 
+def jsonl(rows: list[dict]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
 def rows(name: str, count: int, make: Callable[[random.Random], Line]) -> list[dict]:
     """Distinct lines, with what `gander eval` wants to know of each."""
     rng = random.Random(f"{SEED} {name}")
@@ -81,10 +85,20 @@ def rows(name: str, count: int, make: Callable[[random.Random], Line]) -> list[d
 def write(folder: Path, kinds: list[str]) -> None:
     made = {f"own/{kind}": rows(f"own-{kind}", OWN, lambda rng, kind=kind: lines.own(kind, rng, "test")) for kind in kinds}
     made |= {f"composite/{n}": rows(f"composite-{n}", OTHER, lambda rng, n=n: composite(n, rng)) for n in (2, 3, 4)}
-    made["unseen/all"] = rows("unseen", OTHER, lambda rng: unseen(rng.choice(kinds), rng))
-    made["between/all"] = rows("between", OTHER, between)
-    made["plain/all"] = rows("plain", OTHER, lambda rng: lines.line([], rng, "test"))
+    made["other/unseen"] = rows("unseen", OTHER, lambda rng: unseen(rng.choice(kinds), rng))
+    made["other/between"] = rows("between", OTHER, between)
+    made["other/plain"] = rows("plain", OTHER, lambda rng: lines.line([], rng, "test"))
     for name, found in made.items():
         file = folder / f"{name}.jsonl"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found))
+        file.write_text(jsonl(found))
+
+
+def write_examples(folder: Path, kinds: list[str], count: int = 300) -> None:
+    """For each expert lines that it may train on, as it trains on them: what `gander catalog vectors` measures it by."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        rng = random.Random(f"{SEED} examples {kind}")
+        made = [lines.own(kind, rng, "train") for _ in range(count)]
+        known = [{"input": lines.text(line), "targets": [lines.text(line, {kind})]} for line in made]
+        (folder / f"{kind}.jsonl").write_text(jsonl(known))

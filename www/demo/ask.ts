@@ -157,7 +157,7 @@ export class AskView {
       answer: written ?? answer.outputIds.join(" "),
       shares,
       excluded,
-      catalogue: loaded.catalogue,
+      catalogue: loaded.catalogues.join(" "),
       base: loaded.model.base.fingerprint,
       device: loaded.model.device.name,
       stats,

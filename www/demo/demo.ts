@@ -50,15 +50,15 @@ const catalogue = new CatalogueView({
   choice,
   usage,
   badge: (id) => (loaded ? badgeElement(loaded.palette.badge(id)) : ""),
-  onLoad: (url, base) => use(base ?? loaded?.base ?? defaultBase, url),
+  onLoad: (url, base) => use(base ?? loaded?.base ?? defaultBase, [url]),
 });
 choice.onChange = () => catalogue.show();
 
 const defaultBase = parameters.get("base") ?? "./ocean/base.gguf";
-const defaultCatalogue = parameters.get("experts") ?? "./ocean/catalog.json";
+const namedCatalogues = parameters.getAll("experts");
 
 /** Loads a model and goes over to it. Until that worked, and if it does not, the page stays with the one before. */
-async function use(base: string, experts: string): Promise<void> {
+async function use(base: string, experts: string[]): Promise<void> {
   hideFailure();
   const record = new CostRecord();
   const before = loaded;
@@ -68,7 +68,7 @@ async function use(base: string, experts: string): Promise<void> {
     showFailure(error, () => use(base, experts));
     return;
   }
-  await usage.open(new URL(experts, location.href).href);
+  await usage.open(experts.map((url) => new URL(url, location.href).href).join(" "));
   choice.reset(loaded.model.experts);
   cost.setModel(loaded, record);
   catalogue.setModel(loaded);
@@ -86,7 +86,9 @@ function showDevice(): void {
 }
 
 async function showExamples(): Promise<void> {
-  const response = await fetch("./ocean/examples.json").catch(() => undefined);
+  const besideBase = new URL("examples.json", new URL(defaultBase, location.href));
+  // Whoever brings a base of their own has no examples there, which is nothing to tell of.
+  const response = await fetch(besideBase).catch(() => undefined);
   if (!response?.ok) return;
   const { lines } = (await response.json()) as { lines: { text: string; kinds: string[] }[] };
   ask.showExamples(lines);
@@ -101,4 +103,4 @@ await startOffline();
 // Examples are a convenience: without them the page still works.
 showExamples().catch(console.warn);
 batch.restore().catch(console.warn);
-await use(defaultBase, defaultCatalogue);
+await use(defaultBase, namedCatalogues.length > 0 ? namedCatalogues : ["./ocean/catalog.json"]);

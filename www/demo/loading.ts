@@ -6,18 +6,18 @@ import { byId, say } from "./elements.ts";
 import { Palette } from "./palette.ts";
 import { size } from "./units.ts";
 
-/** A model with its catalogue, and where both came from. */
+/** A model with its catalogues, and where they came from. */
 export interface Loaded {
   model: Gander;
   palette: Palette;
   base: string;
-  catalogue: string;
+  catalogues: string[];
 }
 
 /** @throws GanderError those of `Gander.load` */
 export async function load(
   base: string,
-  catalogue: string,
+  catalogues: string[],
   device: DeviceName,
   record: CostRecord,
 ): Promise<Loaded> {
@@ -29,8 +29,8 @@ export async function load(
       record.report(report);
       showLoading([...reported.values()]);
     };
-    const model = await Gander.load({ base, experts: catalogue, device, onProgress });
-    return { model, palette: new Palette(model.experts), base, catalogue };
+    const model = await Gander.load({ base, experts: catalogues, device, onProgress });
+    return { model, palette: new Palette(model.experts), base, catalogues };
   } finally {
     byId("loading").hidden = true;
   }

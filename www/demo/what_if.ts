@@ -1,11 +1,15 @@
 // What the answer would be with some experts switched off, with one alone, or with none: beside what it is.
 
-import { type Answer, type Gander, GanderError, type GenerateOptions } from "gander";
+import { type Answer, type Gander, GanderError, type GenerateOptions, type StrategyName } from "gander";
 import { compare } from "./diff_view.ts";
 import { element, say } from "./elements.ts";
 import { badgeElement, type Palette } from "./palette.ts";
 import { inSentences } from "./sentences.ts";
+import { strategiesBeside, wordsFor } from "./strategies.ts";
 import { size } from "./units.ts";
+
+/** Before the id of an expert that is to answer alone. */
+const ALONE = "alone:";
 
 /** Those options that choose experts. */
 type ExpertOptions = Pick<GenerateOptions, "include" | "exclude" | "strategy">;
@@ -19,7 +23,11 @@ export class WhatIf {
     role: "group",
     "aria-label": "Experts of the answer",
   });
-  readonly #strategy = element("select", { id: "what-if-strategy" });
+  readonly #strategy = element("select", {
+    id: "what-if-strategy",
+    "aria-describedby": "what-if-explanation",
+  });
+  readonly #explanation = element("p", { id: "what-if-explanation", class: "muted" });
   readonly #status = element("p", { class: "muted", role: "status" });
   readonly #columns = element("div", { class: "columns" });
   readonly #off = new Set<string>();
@@ -43,6 +51,7 @@ export class WhatIf {
         this.#switches,
         element("label", { for: "what-if-strategy" }, "Or answer it another way"),
         this.#strategy,
+        this.#explanation,
         this.#status,
       ),
       this.#columns,
@@ -70,9 +79,10 @@ export class WhatIf {
     const option = (value: string, text: string) => element("option", { value }, text);
     this.#strategy.replaceChildren(
       option("", "as above"),
-      option("none", "by the base model, without any expert"),
-      ...experts.map((expert) => option(`only ${expert}`, `with ${this.#palette.nameOf(expert)} alone`)),
+      ...strategiesBeside(options.strategy ?? "phatgoose").map((name) => option(name, wordsFor(name).option)),
+      ...experts.map((expert) => option(ALONE + expert, `by ${this.#palette.nameOf(expert)} alone`)),
     );
+    this.#explanation.textContent = "";
     this.element.hidden = false;
   }
 
@@ -96,12 +106,14 @@ export class WhatIf {
 
   /** Answers the line as it is now chosen. */
   #choose(): void {
-    const strategy = this.#strategy.value;
+    const chosen = this.#strategy.value;
+    const isStrategy = chosen !== "" && !chosen.startsWith(ALONE);
+    this.#explanation.textContent = isStrategy ? wordsFor(chosen).explanation : "";
     this.#running?.abort();
-    if (strategy === "none") {
-      this.#run("Without any expert", { strategy: "none" });
-    } else if (strategy !== "") {
-      const expert = strategy.slice("only ".length);
+    if (isStrategy) {
+      this.#run(wordsFor(chosen).title, { ...this.#options, strategy: chosen as StrategyName });
+    } else if (chosen !== "") {
+      const expert = chosen.slice(ALONE.length);
       this.#run(`With ${this.#palette.nameOf(expert)} alone`, { include: [expert] });
     } else if (this.#off.size > 0) {
       const names = [...this.#off].map(this.#palette.nameOf).join(", ");
@@ -137,7 +149,9 @@ export class WhatIf {
       );
     } catch (error) {
       if (error instanceof GanderError && error.code === "aborted") return;
-      say(this.#status, error instanceof Error ? error.message : String(error));
+      // Not every catalogue has what every strategy needs.
+      say(this.#status, `${title}: not here. ${error instanceof Error ? error.message : error}`);
+      this.#columns.replaceChildren();
     }
   }
 

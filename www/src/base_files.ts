@@ -1,5 +1,6 @@
 // Brings the base model's files, one GGUF or a Hugging Face folder, and gives them to the engine as they come.
 
+import type { ReadCatalog } from "./catalog_files.ts";
 import type { Engine } from "./engine.ts";
 import { GanderError, isOfFile, throwIfAborted, toGanderError } from "./errors.ts";
 import type { FileReceiver, FileStart } from "./file_receiver.ts";
@@ -23,15 +24,25 @@ export interface GivenBase {
   urls: string[];
 }
 
+/**
+ * Gives the engine a base as it comes.
+ * @param catalogs for it, which may insist on one file
+ * @throws GanderError `wrong-base` for another than that; what {@link FileStore.stream} and the engine throw
+ */
 export async function giveBase(
   store: FileStore,
   base: LoadRequest["base"],
   engine: Promise<Engine>,
+  catalogs: Promise<readonly ReadCatalog[]>,
   onProgress: OnProgress,
   signal: AbortSignal,
 ): Promise<GivenBase> {
+  const pinned = catalogs.then((read) => read.filter(({ baseSha256 }) => baseSha256 !== null));
+  // Who waits for the catalogues hears of it.
+  pinned.catch(() => {});
+  const onlyFile = (name: string) => new EngineFile(engine, name, (engine) => engine.beginGguf(), pinned);
   if ("gguf" in base) {
-    await giveLocalFile(base.gguf, base.name, engine, onProgress, signal);
+    await giveLocalFile(base.gguf, onlyFile(base.name), base.name, onProgress, signal);
     return { name: base.name, urls: [] };
   }
   const url = new URL(base.url);
@@ -54,8 +65,12 @@ export async function giveBase(
     return [name, await store.file(file.href, optionsFor(file))] as const;
   };
   try {
-    if (isGguf) await stream(url, new EngineFile(engine, given.name, (engine) => engine.beginGguf()));
-    else await giveFolder(engine, fetchByName, (name, file) => stream(within(folder, name), file));
+    if (isGguf) await stream(url, onlyFile(given.name));
+    else {
+      const [catalog] = await pinned;
+      if (catalog) throw wrongBase(catalog, base.url, "the base is a folder");
+      await giveFolder(engine, fetchByName, (name, file) => stream(within(folder, name), file));
+    }
   } catch (error) {
     await dropBase(store, given, error);
     throw error;
@@ -72,12 +87,11 @@ export async function dropBase(store: FileStore, { urls }: GivenBase, error: unk
 /** What the user has already. */
 async function giveLocalFile(
   content: Blob | ArrayBuffer,
+  file: EngineFile,
   name: string,
-  engine: Promise<Engine>,
   onProgress: OnProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const file = new EngineFile(engine, name, (engine) => engine.beginGguf());
   const total = content instanceof Blob ? content.size : content.byteLength;
   await file.begin({ total, isHashed: false });
   for (let at = 0; at < total; at += CHUNK_BYTES) {
@@ -95,19 +109,30 @@ class EngineFile implements FileReceiver {
   readonly #starting: Promise<Engine>;
   readonly #name: string;
   readonly #beginBase: (engine: Engine) => Promise<void> | void;
+  readonly #pinned: Promise<readonly ReadCatalog[]>;
   #engine: Engine | undefined;
 
-  /** @param beginBase called each time the file begins */
-  constructor(starting: Promise<Engine>, name: string, beginBase: (engine: Engine) => Promise<void> | void) {
+  /**
+   * @param beginBase called each time the file begins
+   * @param pinned catalogues that insist on one file
+   */
+  constructor(
+    starting: Promise<Engine>,
+    name: string,
+    beginBase: (engine: Engine) => Promise<void> | void,
+    pinned: Promise<readonly ReadCatalog[]>,
+  ) {
     this.#starting = starting;
     this.#name = name;
     this.#beginBase = beginBase;
+    this.#pinned = pinned;
   }
 
   async begin({ total, isHashed }: FileStart): Promise<void> {
     const engine = await this.#starting;
+    const isPinned = (await this.#pinned).length > 0;
     await this.#beginBase(engine);
-    engine.beginFile(this.#name, total ?? undefined, isHashed);
+    engine.beginFile(this.#name, total ?? undefined, isHashed || isPinned);
     this.#engine = engine;
   }
 
@@ -118,9 +143,21 @@ class EngineFile implements FileReceiver {
   }
 
   async end(): Promise<string | undefined> {
-    return this.#engine?.endFile();
+    const sha256 = await this.#engine?.endFile();
+    for (const catalog of await this.#pinned) {
+      if (catalog.baseSha256?.toLowerCase() === sha256) continue;
+      throw wrongBase(catalog, this.#name, `SHA-256 is ${sha256}`);
+    }
+    return sha256;
   }
 }
+
+function wrongBase({ url, baseSha256 }: ReadCatalog, place: string, problem: string): GanderError {
+  return new GanderError("wrong-base", place, problem, `the file with SHA-256 ${baseSha256}, for ${url}`);
+}
+
+/** Of several files, which have no hash together. */
+const notPinned = Promise.resolve([]);
 
 type NamedFile = readonly [name: string, bytes: Uint8Array];
 type FetchByName = (name: string) => Promise<NamedFile>;
@@ -146,7 +183,12 @@ async function giveWeights(
   give: GiveByName,
 ): Promise<void> {
   const one = "model.safetensors";
-  const alone = new EngineFile(engine, one, async (engine) => engine.beginFolder(await smallFiles, 1));
+  const alone = new EngineFile(
+    engine,
+    one,
+    async (engine) => engine.beginFolder(await smallFiles, 1),
+    notPinned,
+  );
   const whole = await unlessMissing(give(one, alone).then(() => true));
   if (whole) return;
   const [, index] = await fetchByName("model.safetensors.index.json");
@@ -186,11 +228,16 @@ async function giveShards(
 ): Promise<void> {
   const begun = new Set<string>();
   for (const name of shards) {
-    const file = new EngineFile(engine, name, async (engine) => {
-      if (begun.has(name)) throw new ChangedShard(name);
-      if (begun.size === 0) engine.beginFolder(await smallFiles, shards.length);
-      begun.add(name);
-    });
+    const file = new EngineFile(
+      engine,
+      name,
+      async (engine) => {
+        if (begun.has(name)) throw new ChangedShard(name);
+        if (begun.size === 0) engine.beginFolder(await smallFiles, shards.length);
+        begun.add(name);
+      },
+      notPinned,
+    );
     await give(name, file);
   }
 }

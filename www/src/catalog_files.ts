@@ -1,6 +1,6 @@
 // Brings a catalogue and the gates of all its experts, and holds its URLs to the rules. Reading it is the engine's work.
 
-import type { CatalogFiles, EngineModule } from "./engine.ts";
+import type { CatalogFiles, EngineModule, NamedFiles } from "./engine.ts";
 import { GanderError } from "./errors.ts";
 import type { FileStore } from "./file_store.ts";
 import { credentialsFor } from "./safe_url.ts";
@@ -11,28 +11,38 @@ const CATALOG_LIMIT_BYTES = 64 * 2 ** 20;
 /** The engine holds the size against the experts' shapes; this holds it against memory. */
 const VECTORS_LIMIT_BYTES = 2 ** 30;
 
+/** A `catalog.json`, and what it says of other files. */
+export interface ReadCatalog extends NamedFiles {
+  url: string;
+  json: Uint8Array;
+}
+
 export async function fetchCatalog(
   store: FileStore,
   url: string,
   engineModule: Promise<EngineModule>,
   onProgress: OnProgress,
   signal: AbortSignal,
+): Promise<ReadCatalog> {
+  const onBytes = reporter("catalog.json", onProgress);
+  const json = await store.file(url, { signal, limitBytes: CATALOG_LIMIT_BYTES, onBytes });
+  const named = await readOrDrop(store, [url], async () => (await engineModule).filesOf(url, json));
+  return { url, json, ...named };
+}
+
+export async function fetchGates(
+  store: FileStore,
+  { url, json, gates: source }: ReadCatalog,
+  onProgress: OnProgress,
+  signal: AbortSignal,
 ): Promise<CatalogFiles> {
-  const report = (file: string) => (loaded: number, total: number | null) =>
-    onProgress({ phase: "experts", file, loaded, total });
-  const json = await store.file(url, {
-    signal,
-    limitBytes: CATALOG_LIMIT_BYTES,
-    onBytes: report("catalog.json"),
-  });
-  const source = await readOrDrop(store, [url], async () => (await engineModule).gatesOf(url, json));
   const gatesUrl = resolveFileUrl(source.url, url);
   const gates = await store.file(gatesUrl, {
     signal,
     limitBytes: checkedLimit(url, "gates", source.bytes),
     sha256: source.sha256,
     credentials: credentialsFor(gatesUrl, url),
-    onBytes: report("gates"),
+    onBytes: reporter("gates", onProgress),
   });
   return { url, json, gates };
 }
@@ -41,6 +51,10 @@ export async function fetchCatalog(
 export function checkedLimit(catalogUrl: string, what: string, bytes: number): number {
   if (bytes <= VECTORS_LIMIT_BYTES) return bytes;
   throw new GanderError("invalid-file", catalogUrl, `${what} of ${bytes} bytes`, "at most 1 GiB");
+}
+
+function reporter(file: string, onProgress: OnProgress): (loaded: number, total: number | null) => void {
+  return (loaded, total) => onProgress({ phase: "experts", file, loaded, total });
 }
 
 /** A copy that cannot be read must not be kept: the next try fetches another. */

@@ -28,7 +28,8 @@ export class DiskShelf implements Shelf {
 
   async read(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
     try {
-      return new Uint8Array(await this.#files.readFile(this.#path(name)));
+      const { buffer, byteOffset, length } = await this.#files.readFile(this.#path(name));
+      return new Uint8Array(buffer as ArrayBuffer, byteOffset, length);
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;

@@ -3,18 +3,18 @@
 import type { PackedRouting } from "./packed_routing.ts";
 import type { Base, DeviceName, Expert, Finish, GenerateOptions, Input, LoadedDevice } from "./types.ts";
 
-/** Where the gates of a catalogue are, or other vectors. */
-export interface GatesSource {
-  /** Absolute, or relative to the catalogue. */
+/** A file that a catalogue names. `url`: absolute, or relative to the catalogue. */
+export interface NamedFile {
   url: string;
   bytes: number;
   sha256: string;
 }
 
-/** Vectors that a strategy needs, of one of the catalogues by its place. */
-export interface VectorsSource {
-  catalog: number;
-  file: GatesSource;
+/** What a catalogue says of other files. */
+export interface NamedFiles {
+  gates: NamedFile;
+  /** Where the catalogue insists on one base file. */
+  baseSha256: string | null;
 }
 
 /** The files of a catalogue that the engine reads. */
@@ -73,9 +73,9 @@ export type Step =
 
 /** One token of a scoring, a whole choice, or the end. */
 export type ScoreStep =
-  | { kind: "token" }
+  | { kind: "token"; skipped?: MissingPage[] }
   | { kind: "missing"; pages: MissingPage[] }
-  | { kind: "scored"; ids: number[]; logLikelihoods: number[] }
+  | { kind: "scored"; ids: number[]; logLikelihoods: number[]; skipped?: MissingPage[] }
   | { kind: "done"; passes: number };
 
 /** One object, one caller, no call while another runs. Methods throw plain data with a code, or trap on a bug. */
@@ -94,8 +94,8 @@ export interface Engine {
   beginFile(name: string, bytes: number | undefined, isHashed: boolean): void;
   /** The file's next bytes. What is wrong with it is thrown as soon as it shows. */
   push(chunk: Uint8Array): void;
-  /** The file has no more bytes. */
-  endFile(): string | undefined;
+  /** The file has no more bytes. Its SHA-256, if that was wanted. */
+  endFile(): Promise<string | undefined> | string | undefined;
   /** All files have come. */
   finishBase(name: string): Promise<void>;
   /** Memory for experts' pages, in bytes of 32-bit factors. */
@@ -103,9 +103,8 @@ export interface Engine {
   baseInfo(): Base;
   /** Adds the experts of catalogues. Returns them catalogue by catalogue, under the names that set all of them apart. */
   addCatalogs(catalogs: CatalogFiles[]): Promise<Expert[][]>;
-  /** The files that a strategy needs and that were not added yet. */
-  missingVectors(strategy: string): VectorsSource[];
-  addVectors(catalog: number, strategy: string, bytes: Uint8Array): void;
+  /** Adds what a strategy tells the experts of a catalogue apart by; the catalogue goes by its name. */
+  addVectors(catalog: string, strategy: string, url: string, bytes: Uint8Array): void;
   start(request: StartRequest): void;
   /** Computes the next token, or says what it lacks for it. Repeat it once everything was provided. */
   step(): Promise<Step>;
@@ -123,6 +122,6 @@ export interface Engine {
 /** The WebAssembly module, started. */
 export interface EngineModule {
   createEngine(): Engine;
-  /** Reads a catalogue, checks it and says where its gates are. */
-  gatesOf(catalogName: string, catalogJson: Uint8Array): GatesSource;
+  /** Reads a catalogue, checks it and says which files it names. */
+  filesOf(catalogName: string, catalogJson: Uint8Array): NamedFiles;
 }

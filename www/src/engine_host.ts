@@ -5,7 +5,7 @@
 
 import { AdapterStore } from "./adapter_store.ts";
 import { dropBase, type GivenBase, giveBase } from "./base_files.ts";
-import { fetchCatalog, readOrDrop } from "./catalog_files.ts";
+import { fetchCatalog, fetchGates, readOrDrop } from "./catalog_files.ts";
 import { CatalogPages } from "./catalog_pages.ts";
 import type { Engine, EngineModule, StartRequest } from "./engine.ts";
 import { GanderError, type GanderErrorCode, throwIfAborted, toGanderError } from "./errors.ts";
@@ -76,11 +76,16 @@ export class EngineHost implements Host {
       await engine.openDevice(request.device);
       return engine;
     });
-    const fetchOne = (url: string) => fetchCatalog(files, url, starting, report, transfers.signal);
+    const reading = Promise.all(
+      catalogUrls.map((url) => fetchCatalog(files, url, starting, report, transfers.signal)),
+    );
+    const gates = reading.then((catalogs) =>
+      Promise.all(catalogs.map((catalog) => fetchGates(files, catalog, report, transfers.signal))),
+    );
     const [engine, base, catalogs] = await allOrFirstFailure(transfers, [
       opening,
-      giveBase(files, request.base, opening, report, transfers.signal),
-      Promise.all(catalogUrls.map(fetchOne)),
+      giveBase(files, request.base, opening, reading, report, transfers.signal),
+      gates,
     ]).catch((error) => {
       opening.then((engine) => engine.free()).catch(() => {});
       throw toGanderError(error);
@@ -93,7 +98,7 @@ export class EngineHost implements Host {
       const device = engine.deviceInfo();
       this.#engine = engine;
       this.#cache = cache;
-      this.#vectors = new StrategyVectors(files, catalogUrls);
+      this.#vectors = new StrategyVectors(files, catalogs);
       const idsOf = (index: number) => (experts[index] ?? []).map(({ id }) => id);
       this.#pages = new PageSupply(
         new AdapterStore(network, cache),
@@ -229,11 +234,11 @@ export class EngineHost implements Host {
         const step = await this.#call(() => engine.nextScore());
         if (step.kind === "missing") {
           await pages.bring(step.pages);
-        } else if (step.kind === "scored") {
-          choices.push(choiceScore(step));
-        } else if (step.kind === "done") {
-          return { best: likeliest(choices), choices };
+          continue;
         }
+        if (step.kind === "done") return { best: likeliest(choices), choices };
+        if (step.skipped) pages.bringBehind(step.skipped);
+        if (step.kind === "scored") choices.push(choiceScore(step));
       }
     });
   }

@@ -10,7 +10,7 @@ declare module "#engine" {
     new (): Generated;
     /** Told the message of a panic, after which the module is of no use. */
     onPanic(told: (message: string) => void): void;
-    gatesOf: import("./engine.ts").EngineModule["gatesOf"];
+    filesOf: import("./engine.ts").EngineModule["filesOf"];
   };
   export default function init(options: {
     module_or_path: URL | string | BufferSource | WebAssembly.Module;

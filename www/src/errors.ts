@@ -30,7 +30,7 @@ export type GanderErrorCode =
   | "device-wrong"
   /** The GPU went away. */
   | "device-lost"
-  /** The GPU has no memory left. */
+  /** There is not enough memory, of the GPU or for the base. */
   | "out-of-memory"
   | "invalid-state"
   /** The server answered 404 or 410. */

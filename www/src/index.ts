@@ -32,6 +32,7 @@ export type { ExplainedPart, ExplainOptions } from "./explain.ts";
 export type { Generation } from "./generation.ts";
 export type { ModelCache } from "./model_cache.ts";
 export type { ExpertShare, ExpertUse, ExpertWeight, RoutingTable, Selection } from "./routing_table.ts";
+export { type StrategyName, strategies } from "./strategies.ts";
 export { RoutingTrace } from "./trace.ts";
 export type { TableData, TraceData, TracedToken } from "./trace_data.ts";
 export type { TableJson, TraceJson } from "./trace_files.ts";

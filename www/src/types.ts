@@ -281,7 +281,7 @@ export type ScoreOptions = Pick<
   | "onProgress"
 >;
 
-/** How experts are chosen: docs/strategies.md has the formulas. */
+/** How experts are chosen; docs/strategies.md has the formulas. */
 export type Strategy =
   | "phatgoose"
   | "gated"

@@ -21,7 +21,7 @@ export async function startEngineModule(wasmUrl: string): Promise<EngineModule> 
     );
   }
   Engine.onPanic(failAll);
-  return { createEngine: () => new WasmEngine(), gatesOf: Engine.gatesOf };
+  return { createEngine: () => new WasmEngine(), filesOf: Engine.filesOf };
 }
 
 /** The generated class, but for what happens where it waits: a bug that ends it there ends the wait too. */

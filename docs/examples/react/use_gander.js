@@ -9,9 +9,11 @@ export function useGander(base, experts) {
   useEffect(() => {
     const leaving = new AbortController();
     const loading = Gander.load({ base, experts, signal: leaving.signal });
+    // What comes for a component that has gone, or for an earlier run, is not shown.
+    const show = (state) => !leaving.signal.aborted && setState(state);
     loading.then(
-      (model) => setState({ model, error: null }),
-      (error) => error.code !== "aborted" && setState({ model: null, error }),
+      (model) => show({ model, error: null }),
+      (error) => show({ model: null, error }),
     );
     return () => {
       leaving.abort();

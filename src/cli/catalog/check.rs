@@ -12,8 +12,8 @@ use gander::formats::peft::{self, Adapter, LoraPart, LoraTensor};
 use gander::session::Strategy;
 use gander::{Error, ErrorCode, Result};
 
-use super::BaseCard;
 use super::table::{Row, print};
+use super::{BaseCard, check_base};
 use crate::cli::host;
 
 /// Arguments of `gander catalog check`.
@@ -46,7 +46,8 @@ pub fn check(arguments: &Check) -> Result<()> {
     let catalog = Catalog::read(&shown, &read(&file)?)?;
     let base = arguments.base.as_deref().map(BaseCard::open).transpose()?;
     let mut problems = catalog.problems();
-    let wrong_base = base.as_ref().and_then(|base| catalog.check_base(&base.reference.fingerprint).err());
+    let wrong_base = base.as_ref().zip(arguments.base.as_deref());
+    let wrong_base = wrong_base.and_then(|(base, path)| check_base(&catalog, base, path).err());
     let evidence = Evidence {
         file: &file,
         copies: arguments.copies.iter().map(|copy| (host::expert_id(copy), copy.as_path())).collect(),
@@ -119,9 +120,13 @@ fn problems_with_vectors(catalog: &Catalog, file: &Path, base: Option<&BaseCard>
             return Ok(());
         };
         let (strategy, bytes) = (Strategy::parse(strategy)?, host::read_described(&path, description)?);
-        vectors::attach(&mut experts, &catalog.name, &strategy, description, &bytes, d_model)
+        description.check(&bytes)?;
+        vectors::attach(&mut experts, &catalog.name, &strategy, &description.url, &bytes, d_model)
     };
-    catalog.vectors.iter().filter_map(|(strategy, file)| check(strategy, file).err()).collect()
+    match catalog.vector_files() {
+        Ok(files) => files.iter().filter_map(|(strategy, file)| check(strategy, file).err()).collect(),
+        Err(error) => vec![error],
+    }
 }
 
 /// An expert without its factors' scales.

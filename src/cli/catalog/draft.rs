@@ -44,7 +44,7 @@ impl Draft {
             base,
             router: RouterDefaults::default(),
             gates: reference(peft::GATES.to_owned(), &[]),
-            vectors: BTreeMap::new(),
+            vectors: serde_json::Map::new(),
             experts: Vec::new(),
         };
         Ok(Draft { folder: folder.to_owned(), catalog, output, gates: BTreeMap::new() })
@@ -122,7 +122,7 @@ impl Draft {
 
     /// Other strategies' vectors are of all experts together.
     fn drop_vectors(&mut self) {
-        for strategy in std::mem::take(&mut self.catalog.vectors).into_keys() {
+        for strategy in std::mem::take(&mut self.catalog.vectors).keys() {
             eprintln!(
                 "gander: the vectors for {strategy} are of other experts: gander catalog vectors makes new ones"
             );

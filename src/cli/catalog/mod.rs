@@ -11,9 +11,11 @@ mod vectors;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use gander::catalog::BaseReference;
+use gander::catalog::{BaseReference, Catalog};
 use gander::config::Config;
+use gander::experts::{hex, sha256};
 use gander::formats::Checkpoint;
+use gander::formats::open::read;
 use gander::tensor::DType;
 use gander::{Error, ErrorCode, Result};
 
@@ -44,6 +46,9 @@ pub struct Build {
     /// Folder to write to; experts that are not inside it are copied to its folder experts/
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// Insist on this very base file, by its SHA-256: no other quantisation of the same model will do
+    #[arg(long)]
+    pin_base: bool,
     #[command(flatten)]
     experts: Experts,
 }
@@ -121,8 +126,25 @@ impl BaseCard {
     fn open(path: &Path) -> Result<BaseCard> {
         let checkpoint = Checkpoint::open(path)?;
         let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let reference = BaseReference { name, fingerprint: checkpoint.fingerprint() };
+        let reference = BaseReference { name, fingerprint: checkpoint.fingerprint(), sha256: None };
         Ok(BaseCard { reference, config: checkpoint.config })
+    }
+}
+
+/// SHA-256 of a base that is one file.
+fn file_sha256(base: &Path) -> Result<Option<String>> {
+    if base.is_dir() {
+        return Ok(None);
+    }
+    Ok(Some(hex(&sha256(&read(base)?))))
+}
+
+/// Refuses a base that a catalogue is not for.
+fn check_base(catalog: &Catalog, base: &BaseCard, path: &Path) -> Result<()> {
+    catalog.check_base(&base.reference.fingerprint)?;
+    match catalog.base.sha256 {
+        Some(_) => catalog.check_base_file(file_sha256(path)?.as_deref()),
+        None => Ok(()),
     }
 }
 
@@ -138,7 +160,15 @@ pub fn run(command: &CatalogCommand) -> Result<()> {
 }
 
 fn build(arguments: &Build) -> Result<()> {
-    let base = BaseCard::open(&arguments.experts.base)?;
+    let path = &arguments.experts.base;
+    let mut base = BaseCard::open(path)?;
+    if arguments.pin_base {
+        base.reference.sha256 = file_sha256(path)?;
+        if base.reference.sha256.is_none() {
+            let expected = "one GGUF file: a folder has no hash of its own";
+            return Err(Error::new(ErrorCode::InvalidOption, "--pin-base", "the base is a folder", expected));
+        }
+    }
     let draft = Draft::new(&arguments.output, &arguments.name, base.reference.clone())?;
     publish_all(draft, &base, &arguments.experts, false)
 }
@@ -146,7 +176,7 @@ fn build(arguments: &Build) -> Result<()> {
 fn add(arguments: &Add) -> Result<()> {
     let draft = Draft::open(&arguments.catalog)?;
     let base = BaseCard::open(&arguments.experts.base)?;
-    draft.catalog.check_base(&base.reference.fingerprint)?;
+    check_base(&draft.catalog, &base, &arguments.experts.base)?;
     publish_all(draft, &base, &arguments.experts, arguments.replace)
 }
 

@@ -72,7 +72,8 @@ pub fn run(arguments: &Vectors) -> Result<()> {
         let url = Location::relative_url(&[format!("{}.safetensors", strategy.name())]);
         output.write(&file.with_file_name(&url), &bytes)?;
         println!("{url}: {} vectors, {} bytes", tensors.len(), bytes.len());
-        catalog.vectors.insert(strategy.name(), reference(url, &bytes));
+        let described = serde_json::to_value(reference(url, &bytes)).expect("numbers and texts");
+        catalog.vectors.insert(strategy.name(), described);
     }
     // The catalogue comes last: it is what makes the others count.
     output.write(&file, &catalog.to_json())?;

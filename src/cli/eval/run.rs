@@ -80,10 +80,13 @@ impl Run {
         }
         for set in &mut sets {
             check_targets(&session, set, request.max_new_tokens)?;
-            for name in set.lines.iter_mut().flat_map(|line| &mut line.experts) {
-                if let Some(expert) = session.experts().iter().find(|expert| expert.is_called(name)) {
-                    *name = expert.id.clone();
-                }
+            for line in &mut set.lines {
+                // In every catalogue, where several have an expert of that id.
+                let is_named = |expert: &&Expert| {
+                    line.experts.iter().any(|name| expert.is_called(name) || expert.own_id() == name)
+                };
+                line.experts =
+                    session.experts().iter().filter(is_named).map(|expert| expert.id.clone()).collect();
             }
         }
         let name = session.devices().name();
@@ -264,7 +267,7 @@ fn identify(arguments: &Eval, request: &Request, device: &str) -> Result<(Map<St
         }
         let file = host::catalog_file(path);
         let mut catalog = Catalog::parse(&file.display().to_string(), &read(&file)?)?;
-        for (name, reference) in std::mem::take(&mut catalog.vectors) {
+        for (name, reference) in catalog.vector_files()? {
             // One that a later version has is none of this run's.
             let Ok(strategy) = Strategy::parse(&name) else { continue };
             match vectors.iter_mut().find(|(known, _)| *known == strategy) {
@@ -272,7 +275,8 @@ fn identify(arguments: &Eval, request: &Request, device: &str) -> Result<(Map<St
                 None => vectors.push((strategy, reference.sha256)),
             }
         }
-        // Nothing that is for people decides a result.
+        // Nothing that is for people decides a result, and vectors only that of their strategies.
+        catalog.vectors.clear();
         for expert in &mut catalog.experts {
             let kept = (std::mem::take(&mut expert.id), std::mem::take(&mut expert.pages));
             *expert = gander::catalog::ExpertRecord {

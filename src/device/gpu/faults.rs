@@ -30,6 +30,11 @@ impl Faults {
         ));
     }
 
+    /// Notes what a driver without memory reports.
+    pub fn out_of_memory(&self) {
+        self.note(out_of_memory());
+    }
+
     /// Whether there was any.
     pub fn any(&self) -> bool {
         self.lock().is_some()
@@ -61,17 +66,16 @@ pub fn lost(problem: &str) -> Error {
 
 /// What the driver says, under a code.
 fn describe(error: &wgpu::Error) -> Error {
-    let (code, problem, expected) = match error {
-        wgpu::Error::OutOfMemory { .. } => (
-            ErrorCode::OutOfMemory,
-            "out of memory".to_owned(),
-            "a smaller pool, a smaller model, or the CPU",
-        ),
-        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => (
-            ErrorCode::DeviceFailed,
-            description.trim().to_owned(),
-            "a driver that takes this work; or the CPU",
-        ),
-    };
-    Error::new(code, "gpu", problem, expected)
+    match error {
+        wgpu::Error::OutOfMemory { .. } => out_of_memory(),
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+            let expected = "a driver that takes this work; or the CPU";
+            Error::new(ErrorCode::DeviceFailed, "gpu", description.trim(), expected)
+        }
+    }
+}
+
+fn out_of_memory() -> Error {
+    let expected = "a smaller pool, a smaller model, or the CPU";
+    Error::new(ErrorCode::OutOfMemory, "gpu", "out of memory", expected)
 }

@@ -35,6 +35,8 @@ pub struct Gpu {
     encoder: Option<wgpu::CommandEncoder>,
     staging: Option<wgpu::Buffer>,
     faults: Faults,
+    /// Bytes of a buffer for which there is no memory; for tests.
+    refused_from: usize,
     /// What was done so far.
     pub counts: Counts,
 }
@@ -63,6 +65,11 @@ impl Gpu {
         self.adapter.is_software = false;
     }
 
+    /// Has memory from now on only for buffers of fewer bytes. For tests: real drivers run out when they like.
+    pub fn refuse_buffers_from(&mut self, bytes: usize) {
+        self.refused_from = bytes;
+    }
+
     /// The most bytes that one buffer may have.
     pub fn largest_buffer(&self) -> usize {
         let limits = self.device.limits();
@@ -79,6 +86,9 @@ impl Gpu {
         let largest = self.largest_buffer();
         if bytes > largest {
             self.faults.too_large(bytes, largest);
+        }
+        if bytes >= self.refused_from {
+            self.faults.out_of_memory();
         }
         let size = if self.faults.any() { 0 } else { bytes as u64 }.next_multiple_of(16).max(16);
         let mut usage =

@@ -63,6 +63,7 @@ impl Gpu {
             encoder: None,
             staging: None,
             faults,
+            refused_from: usize::MAX,
             counts: Counts::default(),
         })
     }

@@ -21,7 +21,7 @@ let host: EngineHost;
 beforeEach(async () => {
   server = await new FaultServer(testOcean()).start();
   engine = new ScriptedEngine();
-  const startEngineModule = async () => ({ createEngine: () => engine, gatesOf: ScriptedEngine.gatesOf });
+  const startEngineModule = async () => ({ createEngine: () => engine, filesOf: ScriptedEngine.filesOf });
   host = new EngineHost(startEngineModule, { ...defaultNetwork(), backoffMilliseconds: 1 });
 });
 afterEach(() => server.stop());

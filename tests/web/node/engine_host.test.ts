@@ -7,7 +7,7 @@ import { defaultNetwork } from "../../../www/src/transfer.ts";
 import type { DeviceName, LoadedDevice, Progress } from "../../../www/src/types.ts";
 import { FaultServer } from "../fault_server.ts";
 import { ScriptedEngine } from "../scripted_engine.ts";
-import { testOcean } from "../test_ocean.ts";
+import { sha256, testOcean } from "../test_ocean.ts";
 
 const never = () => new AbortController().signal;
 const network = { ...defaultNetwork(), backoffMilliseconds: 1, stallMilliseconds: 1000 };
@@ -21,7 +21,7 @@ beforeEach(async () => {
   engine = new ScriptedEngine();
   devices = [];
   host = new EngineHost(
-    async () => ({ createEngine: () => engine, gatesOf: ScriptedEngine.gatesOf }),
+    async () => ({ createEngine: () => engine, filesOf: ScriptedEngine.filesOf }),
     network,
   );
 });
@@ -110,6 +110,28 @@ describe("loading", () => {
     server.files["base.gguf"] = new TextEncoder().encode("GGUFxx");
     await assert.rejects(load(), { code: "invalid-file", place: "base.gguf" });
     assert.ok(engine.freed);
+  });
+
+  test("of a catalogue that insists on one base file takes that one alone", async () => {
+    const catalog = JSON.parse(new TextDecoder().decode(server.files["catalog.json"]));
+    const pin = (hash: string) => {
+      catalog.base.sha256 = hash;
+      server.files["catalog.json"] = new TextEncoder().encode(JSON.stringify(catalog));
+    };
+    pin(sha256(server.files["base.gguf"] as Uint8Array));
+    await load();
+    pin("0".repeat(64));
+    await assert.rejects(load(), { code: "wrong-base", place: "base.gguf" });
+    server.files["t5/config.json"] = new Uint8Array(4);
+    await assert.rejects(load("t5/"), { code: "wrong-base", problem: "the base is a folder" });
+  });
+
+  test("has the engine's pool for pages made as large as it is told", async () => {
+    await load();
+    assert.equal(engine.poolBytes, undefined);
+    const request = { base: { url: `${server.url}base.gguf` }, device: "cpu" as const, wasmUrl: "" };
+    await host.load({ ...request, adapterPoolBytes: 12_345 }, () => {}, never());
+    assert.equal(engine.poolBytes, 12_345);
   });
 
   test("reads no more than the beginning of a file that is no GGUF", async () => {
@@ -267,7 +289,7 @@ describe("generating", () => {
   test("an answer is lost with its device, by name; the next finds another, and nothing is fetched again", async () => {
     host.dispose();
     host = new EngineHost(
-      async () => ({ createEngine: () => engine, gatesOf: ScriptedEngine.gatesOf }),
+      async () => ({ createEngine: () => engine, filesOf: ScriptedEngine.filesOf }),
       network,
     );
     engine = new ScriptedEngine();

@@ -68,6 +68,7 @@ for (const [options, place] of [
   [{ base: "https://cdn.example/base.gguf", experts: 5 }, "experts"],
   [{ base: "https://cdn.example/base.gguf", expert: "typed wrongly" }, "expert"],
   [{ base: "https://cdn.example/base.gguf", device: "gpu" }, "device"],
+  [{ base: "https://cdn.example/base.gguf", adapterPoolBytes: 0 }, "adapterPoolBytes"],
   [{ base: "https://cdn.example/base.gguf", wasmUrl: "ftp://cdn.example/" }, "wasmUrl"],
 ] as const) {
   test(`nothing is loaded with ${JSON.stringify(options) ?? "no options"}`, async () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
+import type { EngineOptions } from "../../../www/src/engine.ts";
 import { EngineHost } from "../../../www/src/engine_host.ts";
 import { defaultNetwork } from "../../../www/src/transfer.ts";
 import type { Input } from "../../../www/src/types.ts";
@@ -15,7 +16,7 @@ beforeEach(async () => {
   server = await new FaultServer(testOcean()).start();
   const startEngineModule = async () => ({
     createEngine: () => new ScriptedEngine(),
-    gatesOf: ScriptedEngine.gatesOf,
+    filesOf: ScriptedEngine.filesOf,
   });
   host = new EngineHost(startEngineModule, { ...defaultNetwork(), backoffMilliseconds: 1 });
   const base = { url: `${server.url}base.gguf` };
@@ -29,8 +30,8 @@ afterEach(() => server.stop());
 
 const events = { onPiece: () => {}, onProgress: () => {}, onDevice: () => {} };
 
-function score(text: string, choices: Input[], signal = never()) {
-  return host.score({ input: text, options: {}, choices }, events, signal);
+function score(text: string, choices: Input[], signal = never(), options: EngineOptions = {}) {
+  return host.score({ input: text, options, choices }, events, signal);
 }
 
 test("every choice has its tokens and likelihoods, and the likeliest per token wins", async () => {
@@ -49,6 +50,14 @@ test("every choice has its tokens and likelihoods, and the likeliest per token w
 test("pages are fetched as for an answer", async () => {
   await score("abc", ["yes"]);
   assert.equal(server.requests.filter((path) => path.startsWith("experts/")).length, 4);
+});
+
+test("where nobody waits for pages, they are fetched behind the scoring", async () => {
+  const pages = () => server.requests.filter((path) => path.startsWith("experts/")).length;
+  await score("abc", ["yes", "no"], never(), { onMiss: "skip" });
+  while (pages() < 4) await new Promise((wake) => setTimeout(wake, 1));
+  await score("abc", ["yes"]);
+  assert.equal(pages(), 4, "none is fetched again");
 });
 
 test("scorings and answers take turns", async () => {

@@ -28,7 +28,7 @@ beforeEach(async () => {
     await new FaultServer(renamed("second", ["letters", "digits"])).start(),
   ];
   const engine = new ScriptedEngine();
-  host = new EngineHost(async () => ({ createEngine: () => engine, gatesOf: ScriptedEngine.gatesOf }), {
+  host = new EngineHost(async () => ({ createEngine: () => engine, filesOf: ScriptedEngine.filesOf }), {
     ...defaultNetwork(),
     backoffMilliseconds: 1,
   });

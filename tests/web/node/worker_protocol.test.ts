@@ -14,7 +14,7 @@ import { testOcean } from "../test_ocean.ts";
 
 const startScriptedEngine = async () => ({
   createEngine: () => new ScriptedEngine(),
-  gatesOf: ScriptedEngine.gatesOf,
+  filesOf: ScriptedEngine.filesOf,
 });
 const never = () => new AbortController().signal;
 let server: FaultServer;

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { pathToFileURL } from "node:url";
+import { serveBuiltSite } from "../built_site.ts";
 import { nativeAnswer, ocean } from "../native_answer.ts";
 import { WebDriver } from "../web_driver.ts";
 
@@ -16,8 +16,7 @@ let firefox: WebDriver;
 let downloads: string;
 
 before(async () => {
-  const { serve } = await import(pathToFileURL(join(process.cwd(), "scripts/serve/server.mjs")).href);
-  server = await serve({ folder: "www", port: 0, home: "/demo/" });
+  server = await serveBuiltSite();
   downloads = mkdtempSync(join(tmpdir(), "gander-firefox-"));
   firefox = await WebDriver.firefox(geckodriver, {
     "browser.download.folderList": 2,

@@ -87,6 +87,8 @@ for (const colorScheme of ["light", "dark"] as const) {
           await demo.page.waitForSelector("#batch table");
           await demo.page.click("#batch button.primary");
           await columnState(demo.page, "Done");
+          await demo.page.getByRole("button", { name: "Why row 1 is so" }).click();
+          await demo.page.waitForSelector(".batch-why gander-routing");
         }
         if (view === "catalogue") await demo.page.locator("#experts input").first().uncheck();
         if (view === "judgements") await demo.page.waitForSelector("#dashboard table");

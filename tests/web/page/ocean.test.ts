@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { pathToFileURL } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { RoutingTrace } from "../../../www/src/trace.ts";
+import { serveBuiltSite } from "../built_site.ts";
 import { type NativeAnswer, nativeAnswer, ocean } from "../native_answer.ts";
 
 let server: { url: string; close: () => Promise<void> };
@@ -16,8 +16,7 @@ let lines: { text: string }[];
 
 before(async () => {
   lines = JSON.parse(readFileSync(join(ocean, "examples.json"), "utf8")).lines;
-  const { serve } = await import(pathToFileURL(join(process.cwd(), "scripts/serve/server.mjs")).href);
-  server = await serve({ folder: "www", port: 0, home: "/demo/" });
+  server = await serveBuiltSite();
   browser = await chromium.launch({
     executablePath: "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-quic"],
@@ -159,7 +158,7 @@ test("an expert switched off leaves another answer, the native program's without
   await page.selectOption("#what-if-strategy", "none");
   await page.waitForSelector("#why .columns h4:text('Without any expert')");
   assert.equal(await output.nth(1).textContent(), nativeAnswer(text, "--strategy", "none").text);
-  await page.selectOption("#what-if-strategy", `only ${leader}`);
+  await page.selectOption("#what-if-strategy", `alone:${leader}`);
   await page.waitForSelector(`#why .columns h4:text('With ${title} alone')`);
   assert.equal(await output.nth(1).textContent(), nativeAnswer(text, "--include", leader).text);
   await page.selectOption("#what-if-strategy", "");

@@ -341,6 +341,18 @@ function largeTrace(): RoutingTrace {
   return RoutingTrace.fromChoices(choices, [], tokens);
 }
 
+test("a finger chooses a cell, and finds it tall enough", async () => {
+  await open("strict.html", { hasTouch: true, isMobile: true, viewport: { width: 390, height: 844 } });
+  await show(smallTrace());
+  const cell = await page.locator("[role=gridcell]").boundingBox();
+  assert.ok(cell);
+  assert.ok(cell.height >= 20, `${cell.height} pixels`);
+  // Below "all layers" and the block's title.
+  await page.touchscreen.tap(cell.x + cell.width / 2, cell.y + 22 + 20 + 11);
+  assert.match((await label()) ?? "", /^Token 1 .* self q/);
+  assert.match((await page.textContent(".detail")) ?? "", /self q/);
+});
+
 test("512 tokens by 96 layers are drawn, scrolled and walked through without a pause of 50 ms", async () => {
   await open("strict.html", { viewport: { width: 1440, height: 900 } });
   await show(smallTrace());

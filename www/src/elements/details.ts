@@ -12,8 +12,14 @@ export function badgeElement(badge: Badge): HTMLElement {
   made.setAttribute("aria-hidden", "true");
   paint(made, badge);
   made.style.color = badge.ink;
-  // White marks under a letter need the letter to have a ground.
-  if (badge.pattern !== "plain") made.style.textShadow = `0 0 3px ${badge.colour}, 0 0 3px ${badge.colour}`;
+  if (badge.pattern !== "plain") {
+    // A letter is not read on white marks: it has a ground of its own.
+    const { backgroundImage, backgroundSize } = made.style;
+    made.style.backgroundImage = `linear-gradient(${badge.colour} 0 0), ${backgroundImage}`;
+    made.style.backgroundSize = `calc(100% - 0.6rem) 100%, ${backgroundSize}`;
+    made.style.backgroundPosition = "center";
+    made.style.backgroundRepeat = "no-repeat, repeat";
+  }
   return made;
 }
 

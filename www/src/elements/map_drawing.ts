@@ -88,7 +88,13 @@ function drawCell(
     context.fillStyle = badge.colour;
     context.fillRect(start, y, width * share, height);
     drawPattern(context, badge.pattern, start, y, width * share, height);
-    if (index === 0 && height >= 11 && width * share >= 6 * badge.letter.length + 3) {
+    const letterWidth = 6 * badge.letter.length + 3;
+    if (index === 0 && height >= 11 && width * share >= letterWidth) {
+      if (badge.pattern !== "plain") {
+        // A letter is not read on white marks.
+        context.fillStyle = badge.colour;
+        context.fillRect(start + (width * share - letterWidth) / 2, y + 1, letterWidth, height - 2);
+      }
       context.fillStyle = badge.ink;
       context.fillText(badge.letter, start + (width * share) / 2, y + height / 2 + 0.5);
     }

@@ -1,9 +1,12 @@
 // A colour, a pattern and a letter for each expert: nobody has to tell the experts apart by colour alone.
 
-/** Okabe and Ito's colours, which people with any colour vision can tell apart, without their black. */
-const colours = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999"];
+/** Okabe and Ito's colours, which people with any colour vision can tell apart, with a light grey for their black. */
+const bright = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#c4c4c4"];
 
-/** What lies over the colours when they come again; after the last, the letters alone tell them apart. */
+/** The same hues, darker, and again told apart with any colour vision. */
+const dark = ["#8f5f00", "#1f6f9f", "#00573f", "#a39a1a", "#00386b", "#6b1f00", "#8a3f6a", "#7a7a7a"];
+
+/** What lies over the bright ones, the dark ones, and both again; after the last, the letters alone tell them apart. */
 const patterns = ["plain", "stripes", "dots", "grid"] as const;
 
 export type Pattern = (typeof patterns)[number];
@@ -23,12 +26,13 @@ export class ExpertPalette {
 
   constructor(experts: readonly { id: string; title: string }[]) {
     experts.forEach(({ id, title }, index) => {
-      const colour = colours[index % colours.length] ?? "#999999";
+      const round = Math.floor(index / bright.length);
+      const colour = (round % 2 === 0 ? bright : dark)[index % bright.length] ?? unknownColour;
       this.#badges.set(id, {
         letter: letterAt(index),
         colour,
         ink: inkOn(colour),
-        pattern: patterns[Math.floor(index / colours.length) % patterns.length] ?? "plain",
+        pattern: patterns[round % patterns.length] ?? "plain",
         name: title || id,
       });
     });
@@ -41,8 +45,10 @@ export class ExpertPalette {
   nameOf = (expert: string): string => this.badge(expert).name;
 }
 
+const unknownColour = "#999999";
+
 function unknownBadge(expert: string): Badge {
-  return { letter: "?", colour: "#999999", ink: "#000000", pattern: "plain", name: expert };
+  return { letter: "?", colour: unknownColour, ink: "#000000", pattern: "plain", name: expert };
 }
 
 /** A to Z, then A2 to Z2. */
@@ -51,8 +57,12 @@ function letterAt(index: number): string {
   return String.fromCharCode(65 + (index % 26)) + (round > 0 ? round + 1 : "");
 }
 
+/** Black or white: which of them differs more in luminance, as the web's guidelines for contrast reckon it. */
 function inkOn(colour: string): string {
-  const [red, green, blue] = [1, 3, 5].map((start) => Number.parseInt(colour.slice(start, start + 2), 16));
-  const luminance = 0.299 * (red ?? 0) + 0.587 * (green ?? 0) + 0.114 * (blue ?? 0);
-  return luminance > 110 ? "#000000" : "#ffffff";
+  const [red = 0, green = 0, blue = 0] = [1, 3, 5].map((start) => {
+    const part = Number.parseInt(colour.slice(start, start + 2), 16) / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  });
+  const luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  return (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) ? "#000000" : "#ffffff";
 }
