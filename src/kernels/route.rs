@@ -415,7 +415,6 @@ struct Scanned<'a> {
 
 impl Scanned<'_> {
     /// The exact scores of those rows of a site that may be among the k best, or of all that may be chosen.
-    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "what is no number is not less")]
     #[inline(always)]
     fn score(
         &mut self,
