@@ -8,6 +8,7 @@ export type StrategyName = Exclude<NonNullable<GenerateOptions["strategy"]>, `si
 /** An object, so that the compiler asks for every name. */
 const named: Record<StrategyName, true> = {
   phatgoose: true,
+  gated: true,
   "average-activation": true,
   arrow: true,
   spectr: true,
