@@ -1,0 +1,104 @@
+"""The figures of docs/results.md: every question is a run of `gander eval` on the ocean as it is served.
+
+    python -m ocean.results --gander ../target/release/gander --ocean ../www/demo/sixteen --out DIR --runs RUNS --to ../docs/results-tables.md
+
+DIR is what training and ocean.variants left. A run whose folder in RUNS has its summary is not run again.
+"""
+import argparse
+import json
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from .kinds import KINDS
+
+PARTS = ("own", "composite", "other")
+SETS = ("2", "3", "4", "unseen", "between", "plain")
+BAD = ("noise", "noise-gates", "noise-told", "half", "copy")
+POOLS = (2, 4, 8, 16)
+
+
+class Run(NamedTuple):
+    title: str  #: what a row is called
+    folder: str  #: its results
+    options: list[str]
+    base: Path
+    experts: list[Path]
+    data: list[str]  #: below eval/
+
+
+def questions(ocean: Path, out: Path) -> dict[str, list[Run]]:
+    """title -> runs, each with one row for every strategy in it."""
+    base, experts = ocean / "base.gguf", [ocean / "catalog.json", ocean / "words/catalog.json"]
+    everything = ["own", "composite", "other"]
+    short = ["--strategy", "phatgoose", "gated", "--limit", "50"]
+    pool = list(KINDS)
+
+    def run(title: str, folder: str, options: list[str], base: Path = base, experts: list[Path] = experts, data: list[str] = everything) -> Run:
+        return Run(title, folder, options, base, experts, data)
+
+    rivals = "phatgoose gated none merged random retrieval average-activation arrow spectr oracle".split()
+    return {
+        "Strategies": [run("", "strategies", ["--strategy", *rivals, "--model", f"multitask={out / 'variants/multitask.gguf'}"])],
+        "How many experts serve a token": [run("", "k", [*short, "--top-k", "1", "2", "3", "4"])],
+        "How many experts are in the pool": [
+            run(f"{count} experts", f"pool-{count}", ["--strategy", "phatgoose", "gated", "--include", *pool[:count]], data=["own/date.jsonl", "own/time.jsonl"]) for count in POOLS],
+        "Bad experts in the pool": [run("the sixteen", "pool", short)] + [run(f"and {bad}", f"bad-{bad}", short, experts=[*experts, out / "variants" / bad]) for bad in BAD],
+        "How gates were trained": [
+            run(title, folder, short, experts=[out / "variants" / folder / kind for kind in pool])
+            for title, folder in (("language loss alone, as in the paper", "untold"), ("30 steps", "gates-30"))] + [run("as shipped: 100 steps, told", "pool", short)],
+        "What the base is stored in": [run("Q8_0", "pool", short), run("Q4_0", "q4_0", short, base=out / "base-q4_0.gguf"), run("float32", "float", short, base=out / "base-hf")],
+        "What is saved": [run("exact", "pool", short)] + [
+            run(f"--min-weight {weight}", f"min-weight-{weight}", [*short, "--min-weight", weight]) for weight in ("0.2", "0.4")] + [
+            run(f"--min-share {share}", f"min-share-{share}", [*short, "--min-share", share]) for share in ("0.5", "0.8")],
+    }
+
+
+def carried_out(gander: Path, ocean: Path, runs: Path, run: Run) -> dict:
+    """Its summary."""
+    folder = runs / run.folder
+    if not (folder / "summary.json").exists():
+        data = [str(ocean / "eval" / name) for name in run.data]
+        command = [gander, "eval", "--base", run.base, "--experts", *run.experts, "--data", *data, *run.options, "-o", folder]
+        subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    return json.loads((folder / "summary.json").read_text())
+
+
+def percent(interval: dict) -> str:
+    return f"{100 * interval['mean']:.1f} ({100 * interval['low']:.0f}–{100 * interval['high']:.0f})"
+
+
+def table(summaries: list[tuple[Run, dict]]) -> str:
+    """One row for each run and strategy; parts and sets that the runs have."""
+    first = {block["name"]: block for block in summaries[0][1]["blocks"]}
+    columns = [name for name in (*PARTS, *SETS) if name in first] or [name for name in first if name != "all"]
+    rows = ["| | " + " | ".join(f"{name} ({first[name]['lines']})" for name in columns) + " | to bad experts, % | pages | KB |", "|---|" + "---|" * (len(columns) + 3)]
+    for run, summary in summaries:
+        blocks = {block["name"]: {figures["strategy"]: figures for figures in block["results"]} for block in summary["blocks"]}
+        whole = blocks.get("all") or next(iter(blocks.values()))
+        for strategy, figures in whole.items():
+            bad = sum(share for expert, share in figures["usage"].items() if expert in BAD)
+            title = f"{strategy}{', ' if run.title else ''}{run.title}"
+            rows.append(f"| {title} | " + " | ".join(percent(blocks[name][strategy]["score"]) for name in columns) + f" | {100 * bad:.1f} | {figures['pages']:.0f} | {figures['bytes'] / 1000:.0f} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m ocean.results", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gander", type=Path, required=True, help="the gander program")
+    parser.add_argument("--ocean", type=Path, required=True, help="the folder that ocean.publish made")
+    parser.add_argument("--out", type=Path, required=True, help="the folder that training wrote, with its variants")
+    parser.add_argument("--runs", type=Path, required=True, help="where results are kept")
+    parser.add_argument("--to", type=Path, required=True, help="the tables")
+    options = parser.parse_args()
+    small = options.out / "base-q4_0.gguf"
+    if not small.exists():
+        subprocess.run([str(options.gander), "quantize", str(options.out / "base-hf"), "-o", str(small), "--type", "q4_0"], check=True)
+    parts = []
+    for title, runs in questions(options.ocean.resolve(), options.out.resolve()).items():
+        parts.append(f"## {title}\n\n{table([(run, carried_out(options.gander, options.ocean, options.runs, run)) for run in runs])}\n")
+        options.to.write_text("\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
