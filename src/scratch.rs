@@ -35,7 +35,7 @@ pub struct Scratch {
 }
 
 /// One token that wants one factor, A or B, of an expert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FactorUse {
     /// Where the factor begins in the pool, in floats.
     pub factor: u32,
@@ -45,6 +45,13 @@ pub struct FactorUse {
     pub slot: u32,
     /// The bits of the float that the product is multiplied with.
     pub scale: u32,
+}
+
+impl FactorUse {
+    /// What they are sorted by: no token wants a factor twice. One number, since a module would have a sort of its own for more.
+    pub fn key(&self) -> u64 {
+        u64::from(self.factor) << 32 | u64::from(self.token)
+    }
 }
 
 impl Default for Scratch {

@@ -2,7 +2,7 @@
 
 use crate::kernels::dot;
 use crate::kernels::route::Entry;
-use crate::panels::{Activations, Factor};
+use crate::panels::{Activations, Factor, ROWS};
 use crate::processor::Processor;
 use crate::quant::BLOCK;
 use crate::recording::Argument;
@@ -33,38 +33,23 @@ impl Lengths<'_> {
     }
 
     /// `‖B A u‖` of every token, for the expert whose page begins here.
-    #[inline(always)]
+    // Nothing is gained by being in its caller, and pages load every copy.
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub fn of(&mut self, entry: &Entry, page: u32, lengths: &mut Vec<f32>) {
         let rank = entry.rank as usize;
-        let tokens = self.u.len() / self.d_in;
         let [a, b] = [entry.a, entry.b].map(|start| (page + start) as usize);
         lengths.clear();
         if self.pool.dtype == DType::Factors {
             let words = self.pool.as_slice::<u32>();
             let width = rank.next_multiple_of(BLOCK);
-            self.projected.clear();
-            self.projected.resize(tokens * width, 0.0);
-            let token = |index| self.rounded.token(index);
-            Factor::new(&words[a..], rank, self.d_in).multiply(
-                tokens,
-                token,
-                self.processor,
-                |index, row, sums| {
-                    let projected = &mut self.projected[index * width..][..rank][row..];
-                    projected.iter_mut().zip(sums).for_each(|(t, sum)| *t = *sum);
-                },
-            );
+            let a = Factor::new(&words[a..], rank, self.d_in);
+            products(&a, self.rounded, self.processor, width, self.projected);
             self.rounded_projected.quantise_short(self.projected, width);
-            lengths.resize(tokens, 0.0);
-            let token = |index| self.rounded_projected.token(index);
-            // The rows that fill up the last panel are zeros.
-            Factor::new(&words[b..], self.d_out, rank).multiply(
-                tokens,
-                token,
-                self.processor,
-                |index, _, sums| lengths[index] += dot(sums, sums),
-            );
-            lengths.iter_mut().for_each(|length| *length = length.sqrt());
+            let b = Factor::new(&words[b..], self.d_out, rank);
+            let height = self.d_out.next_multiple_of(ROWS);
+            products(&b, self.rounded_projected, self.processor, height, self.projected);
+            lengths.extend(self.projected.chunks_exact(height).map(|output| dot(output, output).sqrt()));
             return;
         }
         let floats = self.pool.as_slice::<f32>();
@@ -76,6 +61,18 @@ impl Lengths<'_> {
             lengths.push(outputs.map(|output| output * output).sum::<f32>().sqrt());
         }
     }
+}
+
+/// A factor times every token, filled up with zeros to (tokens, width).
+#[inline(never)]
+fn products(factor: &Factor, tokens: &Activations, processor: Processor, width: usize, room: &mut Vec<f32>) {
+    room.clear();
+    room.resize(tokens.tokens() * width, 0.0);
+    let token = |index| tokens.token(index);
+    // The rows that fill up the last panel are zeros.
+    factor.multiply(tokens.tokens(), token, processor, |index, row, sums| {
+        room[index * width + row..][..ROWS].copy_from_slice(sums);
+    });
 }
 
 #[cfg(test)]

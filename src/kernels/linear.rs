@@ -217,7 +217,7 @@ fn add_experts(params: &Params, deltas: &[u32], pool: &Argument, y: &mut [f32], 
                 order.push(FactorUse { factor, token, slot: site, scale: 1.0f32.to_bits() });
             }
         }
-        order.sort_unstable();
+        order.sort_unstable_by_key(FactorUse::key);
         let delta = |used: &FactorUse| {
             let place = used.token as usize * sites + used.slot as usize;
             let delta = &deltas[place * site_words + slot * slot_words..];

@@ -56,6 +56,12 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum(sums) + tail
 }
 
+/// The greatest first; total_cmp, so that NaN panics nowhere.
+#[inline(never)]
+pub(crate) fn sort_descending(floats: &mut [f32]) {
+    floats.sort_unstable_by(|a, b| b.total_cmp(a));
+}
+
 /// `Σ x`, in the order of [`dot`].
 #[inline(always)]
 pub(crate) fn total(x: &[f32]) -> f32 {

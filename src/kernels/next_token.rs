@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernels::{hash, softmax};
+use crate::kernels::{hash, softmax, sort_descending};
 use crate::recording::{Access, Argument, Control, Dispatch, Kernel, Program, Recording, Target};
 use crate::sampling::Sampling;
 use crate::scratch::Scratch;
@@ -148,7 +148,7 @@ fn best(logits: &[f32]) -> u32 {
 /// The least logit that may be drawn. Equals stay in together. `probabilities` is room.
 fn threshold(logits: &mut Vec<f32>, top_k: usize, top_p: f32, probabilities: &mut Vec<f32>) -> f32 {
     // Equals are alike, so the order that a stable sort keeps is none.
-    logits.sort_unstable_by(|a, b| b.total_cmp(a));
+    sort_descending(logits);
     if top_k > 0 && top_k < logits.len() {
         let least = logits[top_k - 1];
         logits.truncate(logits.partition_point(|logit| *logit >= least));

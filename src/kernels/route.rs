@@ -6,7 +6,7 @@ use crate::kernels::gates::{GateRows, Scan, ScoreRows, centre};
 use crate::kernels::input::{self, Input};
 use crate::kernels::length::Lengths;
 use crate::kernels::score::{LOWEST, Rule};
-use crate::kernels::{ABSENT, WAIVED, dot};
+use crate::kernels::{ABSENT, WAIVED, dot, sort_descending};
 use crate::panels::Factor;
 use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
@@ -369,7 +369,7 @@ impl Compute for Route {
                 }
             }
         }
-        order.sort_unstable();
+        order.sort_unstable_by_key(FactorUse::key);
         let place = |used: &FactorUse| {
             let (site, slot) = (used.slot as usize / k, used.slot as usize % k);
             (used.token as usize * sites + site) * site_words + slot * slot_words
@@ -437,7 +437,7 @@ impl Scanned<'_> {
                 *greatest = if *rough > *greatest { *rough } else { *greatest };
             }
         }
-        greatest.sort_unstable_by(|a, b| b.total_cmp(a));
+        sort_descending(&mut greatest);
         // k experts have at least this score less the error, so another needs it to be within twice the error.
         let least = match greatest.get(k - 1) {
             Some(score) if best_alone => {

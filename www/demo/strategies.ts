@@ -18,6 +18,12 @@ const words: Record<string, StrategyWords> = {
     explanation:
       "Each expert brings a gate that learned which inputs are its own. The gates choose for every token and layer.",
   },
+  gated: {
+    title: "By trained gates, half open",
+    option: "by trained gates, each expert as open as its gate",
+    explanation:
+      "The gates choose as before. An expert that was chosen for lack of a better one has little part in the answer.",
+  },
   none: {
     title: "Without any expert",
     option: "by the base model, without any expert",
