@@ -37,9 +37,10 @@ def questions(ocean: Path, out: Path) -> dict[str, list[Run]]:
     def run(title: str, folder: str, options: list[str], base: Path = base, experts: list[Path] = experts, data: list[str] = everything) -> Run:
         return Run(title, folder, options, base, experts, data)
 
-    rivals = "phatgoose gated none merged random retrieval average-activation arrow spectr oracle".split()
+    rivals = "phatgoose none merged random retrieval average-activation arrow spectr oracle".split()
     return {
         "Strategies": [run("", "strategies", ["--strategy", *rivals, "--model", f"multitask={out / 'variants/multitask.gguf'}"])],
+        "The rule beside it, on the same lines": [run("", "gated", ["--strategy", "gated", "phatgoose", "none"])],
         "How many experts serve a token": [run("", "k", [*short, "--top-k", "1", "2", "3", "4"])],
         "How many experts are in the pool": [
             run(f"{count} experts", f"pool-{count}", ["--strategy", "phatgoose", "gated", "--include", *pool[:count]], data=["own/date.jsonl", "own/time.jsonl"]) for count in POOLS],
