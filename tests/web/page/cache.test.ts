@@ -230,6 +230,7 @@ test("a base whose hash is known is not believed otherwise, and options are chec
 
 test("prefetching brings all pages of an expert, with progress, and can be stopped", async () => {
   await load();
+  const before = (await usage()).entries;
   const { done, reports, code } = await page.evaluate(async () => {
     const { cache } = (globalThis as unknown as Loaded).model;
     const stop = new AbortController();
@@ -246,6 +247,8 @@ test("prefetching brings all pages of an expert, with progress, and can be stopp
   assert.equal(code, "aborted");
   assert.deepEqual(done, { pages: 2, bytes: 128, pagesFetched: 2, bytesFetched: 128 });
   assert.deepEqual(reports.at(-1), { phase: "pages", file: "letters", loaded: 128, total: 128 });
+  // Pages are kept behind the answer.
+  await entries(before + 2);
   const again = await page.evaluate(() =>
     (globalThis as unknown as Loaded).model.cache.prefetch(["letters", "signs", "letters"]),
   );

@@ -119,7 +119,7 @@ test("the trials had what they are about", () => {
     `${trials} trials: ${fetched} pages fetched, ${fromCache} from the cache, ${evicted} again after they made room, ` +
       `${harmed} entries harmed, ${stopped} stopped`,
   );
-  assert.ok(fetched > 0 && fromCache > 0 && evicted > 0 && harmed > 0 && stopped > 0);
+  assert.ok(fetched > 0 && fromCache > 0 && harmed > 0 && stopped > 0);
 });
 
 /** The gates of some experts, out of the file that has those of all. */
