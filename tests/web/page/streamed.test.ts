@@ -71,8 +71,11 @@ for (let trial = 1; trial <= trials; trial++) {
       experts: `${server.url}catalog-${trial}.json`,
       device: "cpu" as const,
     };
-    const line = lines[below(lines.length)] ?? "";
-    const options: GenerateOptions = { topK: 1 + below(3), maxNewTokens: 4 + below(12), trace: true };
+    const [line = "", other = ""] = [lines[below(lines.length)], lines[below(lines.length)]];
+    // With more experts a token every line wants nearly all pages, and there is nothing to make room for.
+    const isTight = below(2) === 0;
+    const topK = isTight ? 1 : 1 + below(3);
+    const options: GenerateOptions = { topK, maxNewTokens: 4 + below(12), trace: true };
     if (below(3) === 0) options.exclude = [experts[0]?.id ?? ""];
 
     const expected = await resident(files, line, options);
@@ -82,8 +85,9 @@ for (let trial = 1; trial <= trials; trial++) {
     harm(folder);
     const budgetBytes = [150_000, 8_000_000, 2 ** 30, 2 ** 30][below(4)] ?? 0;
     const network = { backoffMilliseconds: 1 };
-    const isTight = below(2) === 0;
-    const pool = isTight ? { adapterPoolBytes: await leastPool(files, line, options) } : {};
+    const least = async () =>
+      Math.max(...(await Promise.all([line, other].map((text) => leastPool(files, text, options)))));
+    const pool = isTight ? { adapterPoolBytes: await least() } : {};
     const model = await load({ ...files, ...pool, cache: { folder, budgetBytes }, network });
     server.delayMilliseconds = () => below(15);
     for (const { adapter } of experts) {
@@ -99,7 +103,7 @@ for (let trial = 1; trial <= trials; trial++) {
       fetched += pagesFetched;
       fromCache += pagesFromCache;
       // Another line's pages take the place of some, which come again; nothing else does.
-      if (isTight) await answerAnother(model, files, options);
+      if (isTight) await answerAnother(model, files, other, options);
       const again = await model.generate(line, options);
       assert.deepEqual(withoutCosts(again), withoutCosts(expected));
       const broughtAgain = again.stats.pagesFetched + again.stats.pagesFromCache;
@@ -119,7 +123,7 @@ test("the trials had what they are about", () => {
     `${trials} trials: ${fetched} pages fetched, ${fromCache} from the cache, ${evicted} again after they made room, ` +
       `${harmed} entries harmed, ${stopped} stopped`,
   );
-  assert.ok(fetched > 0 && fromCache > 0 && harmed > 0 && stopped > 0);
+  assert.ok(fetched > 0 && fromCache > 0 && evicted > 0 && harmed > 0 && stopped > 0);
 });
 
 /** The gates of some experts, out of the file that has those of all. */
@@ -157,8 +161,12 @@ async function resident(files: Files, line: string, options: GenerateOptions): P
 }
 
 /** Another line, whose pages may be too many for the pool. */
-async function answerAnother(model: Gander, files: Files, options: GenerateOptions): Promise<void> {
-  const line = lines[below(lines.length)] ?? "";
+async function answerAnother(
+  model: Gander,
+  files: Files,
+  line: string,
+  options: GenerateOptions,
+): Promise<void> {
   const expected = await resident(files, line, options);
   try {
     assert.deepEqual(withoutCosts(await model.generate(line, options)), withoutCosts(expected));
