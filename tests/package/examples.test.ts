@@ -1,7 +1,7 @@
 // The examples of docs/, run from the packed package as their readers would run them. Each gives the same text.
 
 import assert from "node:assert/strict";
-import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { build } from "esbuild";
@@ -12,12 +12,12 @@ import {
   answerOnPage,
   frameworkCommand,
   freshExample,
-  installed,
   launchBrowser,
   run,
   type Site,
   serveByProgram,
   serveFolder,
+  upload,
 } from "./support.ts";
 
 let browser: Browser;
@@ -43,35 +43,27 @@ test("Node writes the answer, and ends when the model is disposed of", () => {
 });
 
 describe("a plain page", () => {
-  /** page.html and what it refers to, as one would upload it. */
-  function upload(): string {
-    const app = freshExample("browser");
-    cpSync(join(installed, "www/dist"), join(app, "gander"), { recursive: true });
-    addOcean(app);
-    return app;
-  }
-
   const isolated = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
   };
 
   test("finds the package by an import map", async () => {
-    await answers(await serveFolder(upload()), "page.html");
+    await answers(await serveFolder(upload("browser")), "page.html");
   });
 
   test("may be cross-origin isolated", async () => {
-    await answers(await serveFolder(upload(), isolated), "page.html");
+    await answers(await serveFolder(upload("browser"), isolated), "page.html");
   });
 
   test("may import the package by its address, without an import map", async () => {
-    const app = upload();
+    const app = upload("browser");
     replaceIn(join(app, "main.js"), '"gander"', '"./gander/index.js"');
     await answers(await serveFolder(app), "index.html");
   });
 
   test("may have a strict Content-Security-Policy", async () => {
-    const app = upload();
+    const app = upload("browser");
     replaceIn(join(app, "main.js"), '"gander"', '"./gander/index.js"');
     await answers(
       await serveFolder(app, { "content-security-policy": documentedPolicies()[0] }),
@@ -85,7 +77,7 @@ describe("a plain page", () => {
     ["strict", { "content-security-policy": documentedPolicies()[1] }],
   ] as const) {
     test(`may take package and model from another origin (${kind})`, async () => {
-      const cdn = await serveFolder(upload(), { "access-control-allow-origin": "*" });
+      const cdn = await serveFolder(upload("browser"), { "access-control-allow-origin": "*" });
       try {
         const app = freshExample("browser");
         replaceIn(join(app, "main.js"), '"gander"', `"${cdn.url}gander/index.js"`);

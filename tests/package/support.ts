@@ -29,6 +29,14 @@ export function freshExample(name: string): string {
   return app;
 }
 
+/** An example without a build, as one would upload it: the package and a model lie beside it. */
+export function upload(name: string): string {
+  const app = freshExample(name);
+  cpSync(join(installed, "www/dist"), join(app, "gander"), { recursive: true });
+  addOcean(app);
+  return app;
+}
+
 /** An empty folder but for the installed package. */
 export function freshFolder(name: string): string {
   const app = mkdtempSync(join(folder, `${name}-`));

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -13,13 +13,13 @@ import {
   answerOnPage,
   frameworkCommand,
   freshExample,
-  installed,
   launchBrowser,
   line,
   ocean,
   run,
   serveByProgram,
   serveFolder,
+  upload,
 } from "./support.ts";
 
 let browser: Browser;
@@ -30,14 +30,6 @@ before(async () => {
   expected = await answerInNode();
 });
 after(() => browser?.close());
-
-/** An example without a build: the package and a model lie beside it. */
-function upload(name: string): string {
-  const app = freshExample(name);
-  cpSync(join(installed, "www/dist"), join(app, "gander"), { recursive: true });
-  addOcean(app);
-  return app;
-}
 
 test("a page of thirty lines answers", async () => {
   const app = upload("minimal");

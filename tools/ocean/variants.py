@@ -7,7 +7,7 @@
     noise         random A and B as large as the date expert's; its gates trained on dates by the language loss alone
     noise-told    the same, its gates told that dates are theirs: a bad expert that claims a kind
     noise-gates   random A and B, and random gates
-    gates-<n>     every expert of the ocean with gates of n steps, 0 being 1 (a gate of zeros is none)
+    gates-<n>     every expert of the ocean with gates of n steps
     untold        every expert of the ocean with gates trained by the language loss alone, as in the paper
     examples-<n>  every expert of the ocean with gates trained on n lines, over and over
 """

@@ -1,7 +1,7 @@
 //! The report for people: one HTML file, with its style and charts inside, light and dark.
 
 use super::charts::{self, Point, Row};
-use super::markdown::{costs, experts, interval, is_routed, signed, title};
+use super::markdown::{COST_HEADS, costs, experts, interval, is_routed, signed, title};
 use super::statistics::Interval;
 use super::summary::{Block, BlockKind, Figures, Summary};
 
@@ -133,19 +133,7 @@ fn differences(summary: &Summary) -> String {
 }
 
 fn cost_table(block: &Block) -> String {
-    let heads = [
-        "strategy",
-        "token accuracy",
-        "ROUGE-L",
-        "usage entropy, bits",
-        "weight entropy, bits",
-        "oracle's weight, %",
-        "agrees with oracle, %",
-        "ms",
-        "pages",
-        "KB",
-    ];
-    let head: String = heads.iter().map(|cell| format!("<th>{}</th>", escape(cell))).collect();
+    let head: String = COST_HEADS.iter().map(|cell| format!("<th>{}</th>", escape(cell))).collect();
     let row = |figures: &Figures| {
         let [label, others @ ..] = costs(figures);
         let cells: String = others.iter().map(|cell| format!("<td>{cell}</td>")).collect();

@@ -38,20 +38,8 @@ pub fn markdown(summary: &Summary) -> String {
     }
     let first = &summary.blocks[0];
     text += &format!("\n## How, and at what cost: {}\n\n", title(first));
-    let columns = [
-        "strategy",
-        "token accuracy",
-        "ROUGE-L",
-        "usage entropy, bits",
-        "weight entropy, bits",
-        "oracle's weight, %",
-        "agrees with oracle, %",
-        "ms",
-        "pages",
-        "KB",
-    ];
-    line(&mut text, &columns.map(str::to_owned));
-    line(&mut text, &vec!["---".to_owned(); columns.len()]);
+    line(&mut text, &COST_HEADS.map(str::to_owned));
+    line(&mut text, &vec!["---".to_owned(); COST_HEADS.len()]);
     for figures in &first.results {
         line(&mut text, &costs(figures));
     }
@@ -90,6 +78,20 @@ pub fn title(block: &Block) -> String {
         BlockKind::Set => block.name.clone(),
     }
 }
+
+/// What [`costs`] are.
+pub const COST_HEADS: [&str; 10] = [
+    "strategy",
+    "token accuracy",
+    "ROUGE-L",
+    "usage entropy, bits",
+    "weight entropy, bits",
+    "oracle's weight, %",
+    "agrees with oracle, %",
+    "ms",
+    "pages",
+    "KB",
+];
 
 /// The figures of a strategy beside its score.
 pub fn costs(figures: &Figures) -> [String; 10] {
