@@ -6,6 +6,7 @@ where it stopped; `--stages` runs some stages only, `--again` runs them even if 
 import argparse
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
 
 # Before torch is loaded: one thread per process, for the work is split over processes; room for all compiled kernels, or half the time goes into compiling them again.
@@ -48,8 +49,10 @@ def main() -> None:
         base.make(base_folder, out / "base.log", options.workers, options.grow)
         (out / "base.done").touch()
     if "experts" in stages:
+        for folder in folders.values() if options.again else ():
+            shutil.rmtree(folder, ignore_errors=True)
         grown = options.grow and options.grow.parent / "experts"
-        spread(jobs.train_expert, [(k, base_folder, f, grown) for k, f in folders.items() if options.again or not (f / "gates.safetensors").exists()])
+        spread(jobs.train_expert, [(k, base_folder, f, grown) for k, f in folders.items() if not (f / "gates.safetensors").exists()])
 
 
 if __name__ == "__main__":

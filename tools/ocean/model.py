@@ -1,4 +1,5 @@
 """The small T5, and the same arithmetic in an order that a CPU likes better."""
+import json
 from pathlib import Path
 
 import torch
@@ -46,6 +47,12 @@ def load(folder: Path) -> T5ForConditionalGeneration:
     transformers.logging.set_verbosity_error()  # it warns that the head is not tied; so it should be
     transformers.logging.disable_progress_bar()
     return quick(T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32))
+
+
+def untie(folder: Path) -> None:
+    """Let a saved configuration say that the head has weights of its own: transformers 5 writes that it has not, whatever the weights say."""
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"tie_word_embeddings": False}, indent=2) + "\n")
 
 
 def quick(model: T5ForConditionalGeneration) -> T5ForConditionalGeneration:

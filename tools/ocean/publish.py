@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import examples, sets
+from . import examples, model as t5, sets
 from .contributors import CONTRIBUTORS
 from .kinds import KINDS
 
@@ -27,9 +27,7 @@ def publish(gander: Path, out: Path, to: Path) -> None:
     """Rebuild `to` from scratch."""
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir(parents=True)
-    config = out / "base-hf/config.json"
-    # transformers 5 writes true whatever the weights say; the head has weights of its own.
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"tie_word_embeddings": False}, indent=2) + "\n")
+    t5.untie(out / "base-hf")
     run(gander, "quantize", out / "base-hf", "-o", to / "base.gguf", "--type", "q8_0")
     sets.write(to / "eval", list(KINDS))
     for kind in KINDS:

@@ -4,6 +4,7 @@
 
     multitask     one LoRA trained on all kinds at once: what apart-trained experts are measured against
     half          a date expert after 300 steps
+    copy          the phone expert once more
     noise         random A and B as large as the date expert's; its gates trained on dates by the language loss alone
     noise-told    the same, its gates told that dates are theirs: a bad expert that claims a kind
     noise-gates   random A and B, and random gates
@@ -22,16 +23,23 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 import torch
 from safetensors.torch import load_file, save_file
 
-from . import experts, gates, jobs
+from . import experts, gates, jobs, model as t5
 from .contributors import MULTITASK
 from .kinds import KINDS
 
+TOKENIZER_FILES = ("spiece.model", "tokenizer.json", "tokenizer_config.json")
 LORA_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 def multitask(out: Path) -> None:
-    folder = out / "variants" / MULTITASK
-    jobs.note(folder, "lora", experts.train(MULTITASK, out / "base-hf", folder))
+    """As a LoRA, and as a model of its own, which `gander eval` asks beside the ocean."""
+    base, folder, merged = out / "base-hf", out / "variants" / MULTITASK, out / "variants" / f"{MULTITASK}-hf"
+    if not (folder / "adapter_model.safetensors").exists():
+        jobs.note(folder, "lora", experts.train(MULTITASK, base, folder))
+    experts.apply_alone(base, folder).merge_and_unload().save_pretrained(merged)
+    t5.untie(merged)
+    for file in TOKENIZER_FILES:
+        shutil.copyfile(base / file, merged / file)
 
 
 def half(out: Path) -> None:
@@ -68,7 +76,7 @@ def copy_lora(expert: Path, folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ocean.variants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder that the ocean was trained in")
-    parser.add_argument("--only", default="multitask,half,noise,noise-told,noise-gates,untold,gates-10,gates-30,gates-300,examples-16,examples-256", help="comma-separated")
+    parser.add_argument("--only", default="multitask,half,copy,noise,noise-told,noise-gates,untold,gates-10,gates-30,gates-300,examples-16,examples-256", help="comma-separated")
     parser.add_argument("--kinds", default=",".join(KINDS), help="whose gates are trained otherwise")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -79,6 +87,9 @@ def main() -> None:
             multitask(options.out)
         elif name == "half":
             half(options.out)
+        elif name == "copy":
+            folder = copy_lora(options.out / "experts/phone", options.out / "variants/copy")
+            shutil.copyfile(options.out / "experts/phone/gates.safetensors", folder / "gates.safetensors")
         elif start == "noise":
             noise(options.out, name)
         elif name == "untold":
