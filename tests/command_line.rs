@@ -1,28 +1,15 @@
 //! The program as scripts use it: the JSON's fields, exit statuses, and one line for each error.
 #![cfg(not(target_arch = "wasm32"))]
 
+#[path = "support/program.rs"]
+mod program;
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use program::{Output, gander};
 use serde_json::Value;
 use support::Case;
-
-struct Output {
-    success: bool,
-    out: String,
-    errors: String,
-}
-
-fn gander(arguments: &[&str]) -> Output {
-    // Without this folder, Vulkan drivers complain on the same stream as the program.
-    let mut program = Command::new(env!("CARGO_BIN_EXE_gander"));
-    let output =
-        program.args(arguments).env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR")).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Output { success: output.status.success(), out: text(output.stdout), errors: text(output.stderr) }
-}
 
 fn golden(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(path).display().to_string()

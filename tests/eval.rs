@@ -1,23 +1,14 @@
 //! `gander eval` as researchers use it: on the pilot ocean, interrupted, gone on with, given nonsense; and what prepares for it.
 #![cfg(not(target_arch = "wasm32"))]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use program::{Output, gander};
 use serde_json::{Value, json};
-
-struct Output {
-    success: bool,
-    out: String,
-    errors: String,
-}
-
-fn gander(arguments: &[&str]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_gander")).args(arguments).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Output { success: output.status.success(), out: text(output.stdout), errors: text(output.stderr) }
-}
 
 /// A folder of its own for a test, empty.
 fn folder(name: &str) -> PathBuf {
@@ -375,4 +366,33 @@ fn a_big_bench_task_becomes_a_set() {
         let output = gander(&["convert", &shown(&task), "-o", &file]);
         assert!(!output.success && output.errors.contains(expected), "{task_json}: {}", output.errors);
     }
+}
+
+/// Two contributors' experts over one base, on lines that neither can clean alone.
+#[test]
+fn the_experts_of_two_contributors_share_a_line() {
+    let sixteen =
+        |path: &str| shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("www/demo/sixteen").join(path));
+    let (base, fields, words) =
+        (sixteen("base.gguf"), sixteen("catalog.json"), sixteen("words/catalog.json"));
+    let answer = |experts: &[&str], text: &str| {
+        let arguments = [&["generate", "--base", &base, "--experts"], experts, &["--text", text]].concat();
+        gander(&arguments).out.trim().to_owned()
+    };
+    let text = "made in Deutschland, see chapter XIV, thx";
+    assert_eq!(answer(&[&fields, &words], text), "made in DE, see chapter 14, thanks");
+    assert_ne!(answer(&[&fields], text), "made in DE, see chapter 14, thanks");
+    for catalog in [&fields, &words] {
+        let output = gander(&["catalog", "check", catalog, "--base", &base]);
+        assert!(output.success, "{}", output.errors);
+    }
+    let folder = folder("sixteen");
+    let data = sixteen("eval/composite/2.jsonl");
+    let arguments = ["eval", "--base", &base, "--experts", &fields, &words, "--data", &data, "--limit", "40"];
+    let more = ["--strategy", "phatgoose", "gated", "merged", "-o", &shown(&folder)];
+    assert!(gander(&[&arguments[..], &more[..]].concat()).success);
+    let summary: Value = serde_json::from_slice(&fs::read(folder.join("summary.json")).unwrap()).unwrap();
+    let scores = summary["blocks"][0]["results"].as_array().unwrap();
+    let [routed, gated, merged] = [0, 1, 2].map(|at| scores[at]["score"]["mean"].as_f64().unwrap());
+    assert!(routed > 0.5 && gated > 0.5 && merged < 0.05, "{routed} {gated} {merged}");
 }
