@@ -121,6 +121,8 @@ test("why a row became what it is opens from the routing that was kept, and clos
   assert.equal(await page.locator("#batch tbody button").count(), 2, "an empty row has nothing to explain");
   await page.getByRole("button", { name: "Why row 1 is so" }).click();
   const panel = page.locator(".batch-why");
+  // The routing comes from the browser's database.
+  await panel.waitFor();
   assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Why row 1 is so");
   assert.equal(await panel.locator(".output").textContent(), "AB 1");
   assert.match((await panel.locator(".sentences").textContent()) ?? "", /The letters (wrote|led) “AB”/);
