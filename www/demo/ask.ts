@@ -182,7 +182,6 @@ export class AskView {
   #showRunning(isRunning: boolean): void {
     const focused = document.activeElement;
     const isReady = this.#loaded !== undefined;
-    this.#line.disabled = !isReady;
     this.#run.disabled = !isReady || isRunning;
     this.#stop.disabled = !isRunning;
     this.#again.disabled = isRunning;
