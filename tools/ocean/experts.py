@@ -38,10 +38,13 @@ class Cycle(NamedTuple):
     rate: float
     dropped: dict[bool, float]  #: the largest share of tokens without the update, in the first blocks and in the others
     twice: float  #: the share of lines with two fields of the kind
+    elsewhere: float = 0.0  #: the largest share of tokens outside of the expert's own fields without the update
 
 
 #: The second is at half the rate and nearly in full strength. The third is for kinds whose standard form has another order: there an expert mixes up two fields.
 CYCLES = (Cycle(3e-3, {True: 0.4, False: 0.15}, 0.12), Cycle(1.5e-3, {True: 0.2, False: 0.08}, 0.12), Cycle(1.5e-3, {True: 0.2, False: 0.08}, 0.5))
+#: The last for every expert. Routed, it is applied at its own fields; elsewhere somebody else is as good, and gets the tokens. So here it learns to do with its own.
+AMONG_OTHERS, AMONG_OTHERS_STEPS = Cycle(8e-4, {True: 0.25, False: 0.1}, 0.2, elsewhere=1.0), 700
 
 
 def example(codec: Codec, kind: str, rng: random.Random, twice: float) -> Example:
@@ -54,22 +57,32 @@ def example(codec: Codec, kind: str, rng: random.Random, twice: float) -> Exampl
         line = lines.line([], rng, "train")
     else:
         line = lines.beside(kind, rng, "train") if roll < PLAIN + BESIDE else lines.own(kind, rng, "train", twice)
-    return Example(codec.marked(line, markers=False)[0], codec.marked(line, {kind})[0])
+    ids, kinds = codec.marked(line, markers=False)
+    targets, target_kinds = codec.marked(line, {kind})
+    return Example(ids, targets, kinds, target_kinds)
+
+
+def reads_input(layer: str) -> bool:
+    """Whether the tokens that enter the layer are the line's, not the answer's."""
+    return ".encoder." in f".{layer}" or layer.endswith(("EncDecAttention.k", "EncDecAttention.v"))
 
 
 class Strength:
     """How much of the update each layer applies, drawn anew for every step."""
 
-    def __init__(self, model: nn.Module, dropped: dict[bool, float]) -> None:
-        self.dropped = dropped
+    def __init__(self, model: nn.Module, dropped: dict[bool, float], elsewhere: float) -> None:
+        self.dropped, self.elsewhere = dropped, elsewhere
         self.layers = {name: m for name, m in model.named_modules() if isinstance(m, LoraLayer)}
         for layer in self.layers.values():
             partial(layer)
 
-    def draw(self, rng: random.Random) -> None:
+    def draw(self, rng: random.Random, batch: Batch, own: int) -> None:
         for name, layer in self.layers.items():
             layer.strength = rng.uniform(0.6, 1.0) if rng.random() < 0.6 else 1.0
-            layer.dropped = rng.uniform(0.0, self.dropped["block.0." in name])
+            dropped = rng.uniform(0.0, self.dropped["block.0." in name])
+            elsewhere = max(dropped, rng.uniform(0.0, self.elsewhere))
+            kinds = batch.input_kinds if reads_input(name) else batch.target_kinds
+            layer.dropped = torch.where(kinds == own, dropped, elsewhere)[..., None]
 
 
 def partial(layer: LoraLayer) -> None:
@@ -78,7 +91,7 @@ def partial(layer: LoraLayer) -> None:
 
     def forward(u: Tensor) -> Tensor:
         """u (..., d_in) -> (..., d_out)"""
-        kept = (torch.rand(*u.shape[:-1], 1) >= layer.dropped).to(torch.bfloat16)
+        kept = (torch.rand(*u.shape[:-1], 1) >= layer.dropped).to(torch.bfloat16)  # (lines, tokens, 1)
         return base(u) + F.linear(F.linear(u, a.weight) * (kept * (layer.strength * scale)), b.weight)
 
     layer.forward = forward
@@ -91,22 +104,22 @@ def train(kind: str, base: Path, out: Path, grown_from: Path | None = None) -> d
     """
     recipe = RECIPES[kind]
     old = grown_from / kind if grown_from and (grown_from / kind).exists() else None
-    cycles = [last_cycle(kind)] if old else CYCLES[: len(recipe.steps)]
-    steps = (recipe.grown_steps,) if old else recipe.steps
-    loss, start = 0.0, old
-    for number, cycle in enumerate(cycles):
-        folder = out if number + 1 == len(cycles) else out / f"cycle-{number}"
+    if old:
+        cycles = {len(recipe.steps) - 1: (CYCLES[len(recipe.steps) - 1], recipe.grown_steps)}
+    else:
+        cycles = dict(enumerate(zip(CYCLES, recipe.steps)))
+    if kind != MULTITASK:
+        cycles[len(CYCLES)] = (AMONG_OTHERS, AMONG_OTHERS_STEPS)
+    loss, start, last = 0.0, old, max(cycles)
+    for number, (cycle, steps) in cycles.items():
+        folder = out if number == last else out / f"cycle-{number}"
         if folder == out or not folder.exists():
-            loss = train_cycle(kind, base, start, folder, number, steps[number], cycle)
+            loss = train_cycle(kind, base, start, folder, number, steps, cycle)
         start = folder
-    for number in range(len(cycles) - 1):
+    for number in set(cycles) - {last}:
         shutil.rmtree(out / f"cycle-{number}")
-    return {"steps": steps, "cycles": [described(cycle) for cycle in cycles], "grown": bool(old), "batch": BATCH, "rank": recipe.rank, "alpha": recipe.alpha, "seed": seed_of(kind, 0),
-            "loss": round(loss, 4)}
-
-
-def last_cycle(kind: str) -> Cycle:
-    return CYCLES[len(RECIPES[kind].steps) - 1]
+    return {"steps": [steps for _, steps in cycles.values()], "cycles": [described(cycle) for cycle, _ in cycles.values()], "grown": bool(old), "batch": BATCH, "rank": recipe.rank,
+            "alpha": recipe.alpha, "seed": seed_of(kind, 0), "loss": round(loss, 4)}
 
 
 def described(cycle: Cycle) -> dict:
@@ -128,12 +141,13 @@ def train_cycle(kind: str, base: Path, start: Path | None, out: Path, number: in
         model = PeftModel.from_pretrained(t5.load(base), str(start), is_trainable=True, autocast_adapter_dtype=True)
     else:
         model = get_peft_model(t5.load(base), LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=recipe.targets, bias="none", task_type="SEQ_2_SEQ_LM"))
-    strength = Strength(model, cycle.dropped)
+    strength = Strength(model, cycle.dropped, cycle.elsewhere)
+    own = [*KINDS, MULTITASK].index(kind) + 1
     rng = random.Random(seed)
     stream = training.batches(lambda: example(codec, kind, rng, cycle.twice), BATCH, rng)
 
     def loss_of(batch: Batch, step: int) -> Tensor:
-        strength.draw(rng)
+        strength.draw(rng, batch, own)
         return model(input_ids=batch.inputs, attention_mask=batch.mask, labels=batch.labels).loss
 
     loss = training.train([p for p in model.parameters() if p.requires_grad], loss_of, stream, steps=steps, rate=cycle.rate, warmup=20, decay=0.01,

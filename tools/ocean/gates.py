@@ -78,6 +78,8 @@ def train(kind: str, base: Path, folder: Path, steps: int = STEPS, told: float =
     model = t5.load(base).requires_grad_(False)
     gated: dict[str, GatedLinear] = {}
     for name, lora in experts.load(folder).items():
+        if not told and not lora.b.any():
+            continue  # the language loss cannot tell an open gate from a shut one where nothing is behind it
         gated[name] = GatedLinear(model.get_submodule(name), lora)
         replace(model, name, gated[name])
     known = [example(codec, kind, rng) for _ in range(examples or 0)]

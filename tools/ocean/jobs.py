@@ -2,7 +2,7 @@
 import json
 from pathlib import Path
 
-from . import experts, gates
+from . import abstain, experts, gates
 
 
 def train_expert(job: tuple[str, Path, Path, Path | None]) -> None:
@@ -10,6 +10,7 @@ def train_expert(job: tuple[str, Path, Path, Path | None]) -> None:
     kind, base_folder, folder, grown_from = job
     if not (folder / "adapter_model.safetensors").exists():
         note(folder, "lora", experts.train(kind, base_folder, folder, grown_from))
+    abstain.complete(base_folder, folder)
     note(folder, "gates", gates.train(kind, base_folder, folder))
 
 

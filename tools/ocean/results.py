@@ -10,13 +10,15 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from . import plots
 from .kinds import KINDS
 
 PARTS = ("own", "composite", "other")
+NAMES = {"own": "one kind", "composite": "several kinds", "all": "all lines"}
 SETS = ("2", "3", "4", "unseen", "between", "plain")
 BAD = ("noise", "noise-gates", "noise-told", "half", "copy")
 POOLS = (2, 4, 8, 16)
-
+REGATED = ("date", "time", "phone", "email", "roman", "abbreviation")  #: whose gates are trained in other ways too
 
 HEAD = """# Tables
 
@@ -24,6 +26,11 @@ Made by `python -m ocean.results` (`tools/ocean`); what they say is in [results.
 of 2000 bootstrap resamples. "pages" and "KB": what a first visitor fetches for one line. "to bad experts": their share of the routed weight.
 
 """
+
+
+REGATINGS = {
+    "untold": "language loss alone, as in the paper", "gates-10": "10 steps", "gates-30": "30 steps", "gates-300": "300 steps", "examples-16": "100 steps on 16 lines",
+    "examples-256": "100 steps on 256 lines"}
 
 
 class Run(NamedTuple):
@@ -45,6 +52,10 @@ def questions(ocean: Path, out: Path) -> dict[str, list[Run]]:
     def run(title: str, folder: str, options: list[str], base: Path = base, experts: list[Path] = experts, data: list[str] = everything) -> Run:
         return Run(title, folder, options, base, experts, data)
 
+    def regated(title: str, folder: str, gated: Path, *more: Path) -> Run:
+        options = ["--strategy", "phatgoose", "gated"]
+        return run(title, f"gates-{folder}", options, experts=[*(gated / kind for kind in REGATED), *more], data=[f"own/{kind}.jsonl" for kind in REGATED])
+
     rivals = "phatgoose none merged random retrieval average-activation arrow spectr oracle".split()
     return {
         "Strategies": [run("", "strategies", ["--strategy", *rivals, "--model", f"multitask={out / 'variants/multitask.gguf'}"])],
@@ -53,13 +64,14 @@ def questions(ocean: Path, out: Path) -> dict[str, list[Run]]:
         "How many experts are in the pool": [
             run(f"{count} experts", f"pool-{count}", ["--strategy", "phatgoose", "gated", "--include", *pool[:count]], data=["own/date.jsonl", "own/time.jsonl"]) for count in POOLS],
         "Bad experts in the pool": [run("the sixteen", "pool", short)] + [run(f"and {bad}", f"bad-{bad}", short, experts=[*experts, out / "variants" / bad]) for bad in BAD],
-        "How gates were trained": [
-            run(title, folder, short, experts=[out / "variants" / folder / kind for kind in pool])
-            for title, folder in (("language loss alone, as in the paper", "untold"), ("30 steps", "gates-30"))] + [run("as shipped: 100 steps, told", "pool", short)],
+        "How gates were trained": [regated("as shipped: 100 steps on new lines, told", "experts", out / "experts")] + [
+            regated(title, folder, out / "variants" / folder) for folder, title in REGATINGS.items()] + [
+            regated("language loss alone, and a noise expert gated likewise", "untold-noise", out / "variants/untold", out / "variants/noise")],
         "What the base is stored in": [run("Q8_0", "pool", short), run("Q4_0", "q4_0", short, base=out / "base-q4_0.gguf"), run("float32", "float", short, base=out / "base-hf")],
         "What is saved": [run("exact", "pool", short)] + [
             run(f"--min-weight {weight}", f"min-weight-{weight}", [*short, "--min-weight", weight]) for weight in ("0.2", "0.4")] + [
-            run(f"--min-share {share}", f"min-share-{share}", [*short, "--min-share", share]) for share in ("0.5", "0.8")],
+            run(f"--min-share {share}", f"min-share-{share}", [*short, "--min-share", share]) for share in ("0.5", "0.8")] + [
+            run("--on-miss skip, nothing there when a line begins", "skip", [*short, "--on-miss", "skip"])],
     }
 
 
@@ -80,7 +92,7 @@ def percent(interval: dict) -> str:
 def table(summaries: list[tuple[Run, dict]]) -> str:
     """One row for each run and strategy; parts and sets that the runs have."""
     first = {block["name"]: block for block in summaries[0][1]["blocks"]}
-    columns = [name for name in (*PARTS, *SETS) if name in first] or [name for name in first if name != "all"]
+    columns = [name for name in (*PARTS, *SETS) if name in first] or list(first)
     rows = ["| | " + " | ".join(f"{name} ({first[name]['lines']})" for name in columns) + " | to bad experts, % | pages | KB |", "|---|" + "---|" * (len(columns) + 3)]
     for run, summary in summaries:
         blocks = {block["name"]: {figures["strategy"]: figures for figures in block["results"]} for block in summary["blocks"]}
@@ -92,20 +104,38 @@ def table(summaries: list[tuple[Run, dict]]) -> str:
     return "\n".join(rows)
 
 
+def plot(summaries: list[tuple[Run, dict]]) -> str:
+    """Bars for each run and strategy: the parts that the runs have, or all lines. Of the experts alone only the best on lines of several kinds."""
+    groups = []
+    for run, summary in summaries:
+        blocks = {block["name"]: {figures["strategy"]: figures["score"] for figures in block["results"]} for block in summary["blocks"]}
+        parts = [name for name in ("own", "composite") if name in blocks] or ["all"]
+        alone = sorted((s for s in blocks[parts[-1]] if s.startswith("single:")), key=lambda s: -blocks[parts[-1]][s]["mean"])
+        for strategy in blocks[parts[0]]:
+            if strategy not in alone[1:] and strategy != "oracle-set":
+                groups.append((f"{strategy}{', ' if run.title else ''}{run.title}", {NAMES[part]: blocks[part][strategy] for part in parts}))
+    return plots.bars(groups)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ocean.results", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gander", type=Path, required=True, help="the gander program")
     parser.add_argument("--ocean", type=Path, required=True, help="the folder that ocean.publish made")
     parser.add_argument("--out", type=Path, required=True, help="the folder that training wrote, with its variants")
     parser.add_argument("--runs", type=Path, required=True, help="where results are kept")
-    parser.add_argument("--to", type=Path, required=True, help="the tables")
+    parser.add_argument("--to", type=Path, required=True, help="the tables; their pictures go into a folder of the same name")
     options = parser.parse_args()
     for folder, file, kind in (("base-hf", "base-q4_0.gguf", "q4_0"), ("variants/multitask-hf", "variants/multitask.gguf", "q8_0")):
         if not (options.out / file).exists():
             subprocess.run([str(part) for part in (options.gander, "quantize", options.out / folder, "-o", options.out / file, "--type", kind)], check=True)
     parts = [HEAD.rstrip() + "\n"]
+    pictures = options.to.with_suffix("")
+    pictures.mkdir(exist_ok=True)
     for title, runs in questions(options.ocean.resolve(), options.out.resolve()).items():
-        parts.append(f"## {title}\n\n{table([(run, carried_out(options.gander, options.ocean, options.runs, run)) for run in runs])}\n")
+        summaries = [(run, carried_out(options.gander, options.ocean, options.runs, run)) for run in runs]
+        picture = pictures / f"{title.lower().replace(',', '').replace(' ', '-')}.svg"
+        picture.write_text(plot(summaries))
+        parts.append(f"## {title}\n\n![{title}: percent right, with intervals]({pictures.name}/{picture.name})\n\n{table(summaries)}\n")
         options.to.write_text("\n".join(parts))
 
 
