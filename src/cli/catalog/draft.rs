@@ -148,8 +148,9 @@ impl Draft {
         let pages: usize = experts.iter().map(|expert| expert.pages.len()).sum();
         let bytes: u64 = experts.iter().map(|expert| expert.adapter.bytes).sum();
         println!(
-            "{shown}: {} experts, {pages} pages, {bytes} bytes of adapters, {} of gates",
+            "{shown}: {} expert{}, {pages} pages, {bytes} bytes of adapters, {} of gates",
             experts.len(),
+            if experts.len() == 1 { "" } else { "s" },
             gates.len(),
         );
         Ok(())
