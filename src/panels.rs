@@ -33,7 +33,7 @@ use std::ops::Range;
 use half::f16;
 
 use crate::processor::Processor;
-use crate::quant::{BLOCK, Matrix, Values};
+use crate::quant::{BLOCK, Format, Matrix, Values};
 
 /// Rows of a panel.
 pub const ROWS: usize = 16;
@@ -136,6 +136,47 @@ pub fn pack_rows(panels: &mut [u8], bits: Bits, first: usize, matrix: &Matrix, r
 }
 
 impl<'a> Panels<'a> {
+    /// The first `rows` rows as a matrix: [`pack`], undone.
+    pub fn unpack(&self, rows: usize) -> Matrix {
+        let Panels { bytes, cols, bits } = *self;
+        let format = match bits {
+            Bits::Eight => Format::Q8_0,
+            Bits::Four => Format::Q4_0,
+        };
+        let mut matrix = Matrix::zeroed(rows, cols, format);
+        for row in 0..rows {
+            let panel = &bytes[row / ROWS * bits.panel_bytes(cols)..][..bits.panel_bytes(cols)];
+            let lane = row % ROWS;
+            for (block, packed) in panel.chunks_exact(bits.block_bytes()).enumerate() {
+                let at = row * (cols / BLOCK) + block;
+                let (packed_scales, quads) = packed.split_at(SCALE_BYTES);
+                let quads = quads.chunks_exact(QUAD_BYTES).map(|quad| &quad[lane * QUAD..][..QUAD]);
+                let scale: f32 = bytemuck::pod_read_unaligned(&packed_scales[4 * lane..][..4]);
+                let scales = match &mut matrix.values {
+                    Values::Q8_0 { quants, scales } => {
+                        for (quants, quad) in quants[at * BLOCK..].chunks_exact_mut(QUAD).zip(quads) {
+                            quants
+                                .iter_mut()
+                                .zip(quad)
+                                .for_each(|(quant, byte)| *quant = (byte ^ 0x80) as i8);
+                        }
+                        scales
+                    }
+                    Values::Q4_0 { nibbles, scales } => {
+                        for (nibbles, quad) in nibbles[at * BLOCK / 2..].chunks_exact_mut(QUAD).zip(quads) {
+                            nibbles.copy_from_slice(quad);
+                        }
+                        scales
+                    }
+                    _ => unreachable!("panels are Q8_0 or Q4_0"),
+                };
+                // It was an f16.
+                scales[at] = f16::from_f32(scale).to_bits();
+            }
+        }
+        matrix
+    }
+
     /// So many rows, a multiple of 16, and so many more, and so on.
     pub fn chunks(&self, rows: usize) -> impl Iterator<Item = Panels<'a>> {
         let Panels { bytes, cols, bits } = *self;

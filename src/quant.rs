@@ -90,6 +90,24 @@ impl Matrix {
         }
     }
 
+    /// So many rows, from `first` on.
+    pub fn rows(&self, first: usize, count: usize) -> Matrix {
+        let (at, len) = (first * self.cols, count * self.cols);
+        let scales_of = |scales: &[u16]| scales[at / BLOCK..][..len / BLOCK].to_vec();
+        let values = match &self.values {
+            Values::F32(values) => Values::F32(values[at..][..len].to_vec()),
+            Values::F16(bits) => Values::F16(bits[at..][..len].to_vec()),
+            Values::Bf16(bits) => Values::Bf16(bits[at..][..len].to_vec()),
+            Values::Q8_0 { quants, scales } => {
+                Values::Q8_0 { quants: quants[at..][..len].to_vec(), scales: scales_of(scales) }
+            }
+            Values::Q4_0 { nibbles, scales } => {
+                Values::Q4_0 { nibbles: nibbles[at / 2..][..len / 2].to_vec(), scales: scales_of(scales) }
+            }
+        };
+        Matrix { rows: count, cols: self.cols, values }
+    }
+
     /// Bytes that the values take in memory, and in a file.
     pub fn byte_len(&self) -> usize {
         self.values.format().bytes(self.rows * self.cols)

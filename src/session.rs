@@ -57,7 +57,7 @@ const LEAST_POOL_BYTES: usize = 16 << 20;
 pub struct Session {
     devices: Devices,
     model: T5,
-    /// The model's weights, where it is on a device that may go away with them.
+    /// Of the model's weights those that a device may go away with, if one may.
     kept: Option<Checkpoint>,
     tokenizer: Result<Tokenizer>,
     fingerprint: String,
@@ -190,7 +190,9 @@ impl Session {
             true => (T5::upload(&mut devices, Cow::Borrowed(&checkpoint))?, Some(checkpoint)),
             false => (T5::upload(&mut devices, Cow::Owned(checkpoint))?, None),
         };
-        Ok(Session::of(devices, model, kept, tokenizer, fingerprint))
+        let mut session = Session::of(devices, model, kept, tokenizer, fingerprint);
+        session.let_go_of_what_is_safe();
+        Ok(session)
     }
 
     /// A session over a model that is on its devices.
@@ -264,17 +266,27 @@ impl Session {
     /// [`Session::settle`].
     pub async fn reopen(&mut self, devices: impl Into<Devices>) -> Result<()> {
         self.generation = None;
-        let Some(checkpoint) = &self.kept else {
+        let Some(checkpoint) = &mut self.kept else {
             let expected = "a model that is on a GPU";
             return Err(Error::new(ErrorCode::InvalidState, "reopen", "the model is on the CPU", expected));
         };
+        checkpoint.tensors.extend(self.model.take_back(&mut self.devices).await?);
         self.devices = devices.into();
         self.model = T5::upload(&mut self.devices, Cow::Borrowed(checkpoint))?;
+        self.let_go_of_what_is_safe();
         self.pools = self.devices.iter_mut().map(AdapterPool::empty).collect();
         // The weights first: if they do not fit, no smaller pool helps.
         self.settle().await?;
         self.rebuild();
         self.settle_with_smaller_pool().await
+    }
+
+    /// What is on the CPU need not be kept a second time.
+    fn let_go_of_what_is_safe(&mut self) {
+        let Session { kept, model, devices, .. } = self;
+        if let Some(kept) = kept {
+            kept.tensors.retain(|name, _| !model.is_safe(devices, name));
+        }
     }
 
     /// The model's shape.

@@ -1,10 +1,13 @@
 //! T5, once: v1.0, v1.1 and mT5, with or without experts, as code that appends to a recording.
 
 mod assembly;
+mod placed;
 
 pub use assembly::Assembly;
 
 use std::borrow::Cow;
+
+use placed::PlacedMatrix;
 
 use crate::config::{Config, FeedForward};
 use crate::device::Devices;
@@ -29,6 +32,8 @@ pub struct T5 {
     pub encoder: Encoder,
     /// From one token to the next.
     pub decoder: Decoder,
+    /// Where each matrix is.
+    matrices: Vec<PlacedMatrix>,
 }
 
 /// What reads the input, once.

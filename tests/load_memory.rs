@@ -11,7 +11,7 @@ mod build;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use gander::device::Device;
+use gander::device::{Device, Devices};
 use gander::formats::quantize::Target;
 use gander::session::Loading;
 
@@ -55,11 +55,11 @@ const WIDE: &str = r#"{
 const WORKING_BYTES: f64 = 3e6;
 
 /// The most that was held while a base came, and its file's size.
-fn most_held(device: Device, target: Target) -> (f64, f64) {
+fn most_held(devices: Devices, target: Target) -> (f64, f64) {
     let (file, _) = build::quantized(WIDE, &build::weights(WIDE, true), target).unwrap();
     let before = HELD.get();
     MOST.set(before);
-    let mut loading = Loading::gguf(device);
+    let mut loading = Loading::gguf(devices);
     loading.begin_file("base.gguf", Some(file.len()), false);
     for chunk in file.chunks(1 << 16) {
         loading.push(chunk).unwrap();
@@ -79,8 +79,10 @@ fn most_held(device: Device, target: Target) -> (f64, f64) {
 #[test]
 fn loading_takes_little_more_memory_than_the_file_has() {
     for target in [Target::Q8_0, Target::Q4_0, Target::F16] {
-        for device in [Device::cpu(), support::now(support::gpu())] {
-            let (held, size) = most_held(device, target);
+        let gpu = || support::now(support::gpu());
+        let both = Devices { encoder: gpu(), decoder: Some(Device::cpu()) };
+        for devices in [Device::cpu().into(), gpu().into(), both] {
+            let (held, size) = most_held(devices, target);
             // Panels have 36 bytes for 34 of Q8_0, and 20 for 18 of Q4_0.
             assert!(held < 1.12 * size + WORKING_BYTES, "{target:?}: {held} bytes for {size}");
         }

@@ -15,7 +15,7 @@ use gander::session::{Loading, Request, Session};
 use gander::{ErrorCode, Result};
 use half::f16;
 use safetensors::Dtype;
-use support::{GOLDENS, answer_on_any, base_without_text, close, now, test_on};
+use support::{GOLDENS, answer_on_any, async_test, base_without_text, close, now, test_on};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -150,6 +150,36 @@ test_on! {
             close(pieces);
         }
     }
+}
+
+async_test! {
+    /// Between a GPU and the CPU the host keeps what the GPU alone has, and takes the rest back from the CPU when the GPU goes away.
+    async fn a_base_that_loses_one_of_two_devices_is_still_the_base() {
+        let mut random = fastrand::Rng::with_seed(12);
+        let request = || Request { input_ids: Some(vec![3, 4, 5, 1]), max_new_tokens: 4, ..Request::default() };
+        for (name, files) in bases() {
+            let mut alone = files.in_pieces(Device::cpu(), 1 << 20, &mut random).expect("a base");
+            let on_cpu = answer_on_any(&mut alone, request()).await;
+            let mut session = files.in_pieces(split().await, 1 << 20, &mut random).expect("a base");
+            let on_both = answer_on_any(&mut session, request()).await;
+            for _ in 0..2 {
+                session.reopen(split().await).await.expect("as before");
+                let found = answer_on_any(&mut session, request()).await;
+                assert!(found.values == on_both.values, "{name}: other values on both");
+            }
+            for _ in 0..2 {
+                session.reopen(Device::cpu()).await.expect("the CPU");
+                let found = answer_on_any(&mut session, request()).await;
+                assert_eq!(found.output_ids, on_cpu.output_ids, "{name}");
+                assert!(found.values == on_cpu.values, "{name}: other values on the CPU");
+            }
+        }
+    }
+}
+
+/// The encoder on the GPU, the decoder on the CPU.
+async fn split() -> Devices {
+    Devices { encoder: support::gpu().await, decoder: Some(Device::cpu()) }
 }
 
 /// What is wrong with a base that comes in pieces.

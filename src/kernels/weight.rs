@@ -1,8 +1,10 @@
 //! A weight matrix in a device's memory, in whatever format it has.
 
+use bytemuck::{AnyBitPattern, NoUninit};
 use half::{bf16, f16};
 
 use crate::device::{Device, WeightLayout};
+use crate::error::Result;
 use crate::panels::{self, Bits, Panels};
 use crate::quant::{BLOCK, Format, Matrix, Values};
 use crate::recording::Argument;
@@ -43,6 +45,28 @@ impl Weight {
         weight.finish(device)
     }
 
+    /// The matrix, back from the device, in the format that it has there.
+    ///
+    /// # Errors
+    /// Those of [`Device::read_bytes`].
+    pub async fn read(&self, device: &mut Device) -> Result<Matrix> {
+        let Weight { d_out, d_in, values, scales } = *self;
+        let read = device.read_bytes(&[values, scales]).await?;
+        let (bytes, scales) = (&read[0], || bytemuck::pod_collect_to_vec(&read[1]));
+        let panels = |bits| Panels { bytes, cols: d_in, bits }.unpack(d_out).values;
+        let values = match values.dtype {
+            DType::F32 => Values::F32(without_filling(bytes, d_in)),
+            DType::F16 => Values::F16(without_filling(bytes, d_in)),
+            DType::Bf16 => Values::Bf16(without_filling(bytes, d_in)),
+            DType::I8 => Values::Q8_0 { quants: bytemuck::pod_collect_to_vec(bytes), scales: scales() },
+            DType::Nibbles => Values::Q4_0 { nibbles: bytes.clone(), scales: scales() },
+            DType::Panels8 => panels(Bits::Eight),
+            DType::Panels4 => panels(Bits::Four),
+            DType::U32 | DType::Factors => panic!("a weight is never of integers"),
+        };
+        Ok(Matrix { rows: d_out, cols: d_in, values })
+    }
+
     /// Whether it is in [`panels`], by which activations are multiplied rounded.
     pub fn is_in_panels(&self) -> bool {
         matches!(self.values.dtype, DType::Panels8 | DType::Panels4)
@@ -67,6 +91,12 @@ impl Weight {
             DType::U32 | DType::Factors => panic!("a weight is never of integers"),
         }
     }
+}
+
+/// The elements of rows that were filled up to whole blocks.
+fn without_filling<T: NoUninit + AnyBitPattern>(bytes: &[u8], d_in: usize) -> Vec<T> {
+    let rows = bytes.chunks_exact(d_in.next_multiple_of(BLOCK) * size_of::<T>());
+    rows.flat_map(|row| bytemuck::pod_collect_to_vec(&row[..d_in * size_of::<T>()])).collect()
 }
 
 /// The weight in panels, if it is.

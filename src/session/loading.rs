@@ -56,7 +56,7 @@ struct Model {
     assembly: Assembly,
     /// The norms, by which a base is known.
     norms: BTreeMap<String, Matrix>,
-    /// All weights, where a device may go away with its own.
+    /// Where a device may go away, the weights that no other has.
     kept: Option<BTreeMap<String, Matrix>>,
 }
 
@@ -126,7 +126,9 @@ impl Loading {
         let Model { contents, assembly, norms, kept } = model;
         tensors.push(contents, chunk, |weight, first, rows| {
             assembly.write_rows(devices, &weight.name, first, &rows);
-            if let Some(kept) = kept {
+            if let Some(kept) = kept
+                && !assembly.is_safe(devices, &weight.name)
+            {
                 let matrix = kept
                     .entry(weight.name.clone())
                     .or_insert_with(|| Matrix::zeroed(weight.rows, weight.cols, rows.values.format()));

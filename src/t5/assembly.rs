@@ -1,9 +1,10 @@
 //! A T5 in the making: weights come in any order, some rows at a time, and go straight to the devices.
 
+use super::placed::PlacedMatrix;
 use super::{Block, CrossAttention, Decoder, Encoder, FeedForwardLayer, SelfAttention, Stack, T5};
 use super::{bias_by_distance, reach};
 use crate::config::Config;
-use crate::device::{Devices, Part};
+use crate::device::{Device, Devices, Part};
 use crate::error::{Error, ErrorCode, Result};
 use crate::formats::layout::{self, EMBEDDING, HEAD};
 use crate::kernels::weight::{ArrivingWeight, Weight};
@@ -113,6 +114,14 @@ impl Assembly {
         self.write(devices, self.index(name), first, rows);
     }
 
+    /// Whether a tensor's rows are kept by a device that does not go away, so that they can be read back.
+    pub fn is_safe(&self, devices: &mut Devices, name: &str) -> bool {
+        let index = self.index(name);
+        let slots = self.slots.iter().filter(|slot| slot.purpose == Purpose::Matrix);
+        let mut slots = slots.filter(|slot| slot.members.iter().any(|(member, _)| *member == index));
+        slots.any(|slot| matches!(devices.of(slot.part), Device::Cpu(_)))
+    }
+
     fn index(&self, name: &str) -> usize {
         let index = self.tensors.iter().position(|tensor| tensor.weight.name == name);
         index.unwrap_or_else(|| panic!("{name} is none of the model's tensors"))
@@ -160,17 +169,24 @@ impl Assembly {
                 "every weight of its configuration",
             ));
         }
+        let mut matrices = Vec::new();
         let mut slots = slots.into_iter();
         let mut place = |_, _, _| {
-            let Slot { part, content, .. } = slots.next().expect("as many slots as were declared");
+            let Slot { part, content, members, .. } = slots.next().expect("as many slots as were declared");
             match content {
-                Content::Arriving(weight) => weight.finish(devices.of(part)),
+                Content::Arriving(weight) => {
+                    let weight = weight.finish(devices.of(part));
+                    let tensors = members.iter().map(|(index, _)| &tensors[*index].weight);
+                    let tensors = tensors.map(|tensor| (tensor.name.clone(), tensor.rows)).collect();
+                    matrices.push(PlacedMatrix { part, weight, tensors });
+                    weight
+                }
                 Content::There(weight) => weight,
                 Content::Nothing => unreachable!("rows of every slot have come"),
             }
         };
         let (encoder, decoder) = Builder { config: &config, is_split, has_head, place: &mut place }.model();
-        Ok(T5 { config, encoder, decoder })
+        Ok(T5 { config, encoder, decoder, matrices })
     }
 }
 

@@ -1,0 +1,48 @@
+//! Where the tensors of a checkpoint went, to have them back from a device that keeps them when another goes away.
+
+use std::collections::BTreeMap;
+
+use super::T5;
+use crate::device::{Device, Devices, Part};
+use crate::error::Result;
+use crate::kernels::weight::Weight;
+use crate::quant::Matrix;
+
+/// A matrix in a device's memory, and the tensors that it is joined of: their names and rows, one after another.
+pub(super) struct PlacedMatrix {
+    pub part: Part,
+    pub weight: Weight,
+    pub tensors: Vec<(String, usize)>,
+}
+
+impl T5 {
+    /// Whether a tensor is a matrix that is on a CPU, which does not go away.
+    pub fn is_safe(&self, devices: &mut Devices, name: &str) -> bool {
+        let mut holders =
+            self.matrices.iter().filter(|matrix| matrix.tensors.iter().any(|(tensor, _)| tensor == name));
+        holders.any(|matrix| matches!(devices.of(matrix.part), Device::Cpu(_)))
+    }
+
+    /// Takes the matrices that are on a CPU back from there, as a checkpoint has them, but for those that were joined of several
+    /// formats, which are f32. The model is of no more use.
+    ///
+    /// # Errors
+    /// Those of [`Device::read_bytes`].
+    pub async fn take_back(&mut self, devices: &mut Devices) -> Result<BTreeMap<String, Matrix>> {
+        let mut taken = BTreeMap::new();
+        for PlacedMatrix { part, weight, tensors } in std::mem::take(&mut self.matrices) {
+            let device = devices.of(part);
+            if !matches!(device, Device::Cpu(_)) {
+                continue;
+            }
+            let joined = weight.read(device).await?;
+            device.free(weight.values.buffer);
+            let mut first = 0;
+            for (name, rows) in tensors {
+                taken.insert(name, joined.rows(first, rows));
+                first += rows;
+            }
+        }
+        Ok(taken)
+    }
+}
