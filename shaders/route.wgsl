@@ -30,6 +30,7 @@ struct Launch {
     rule: u32,
     key: u32,
     opens: u32,
+    runners_up: u32,
 }
 
 @group(0) @binding(0) var<uniform> control: Control;
@@ -39,7 +40,7 @@ struct Launch {
 @group(0) @binding(4) var<storage, read> table: array<u32>; // (1, words): first row and count of each site; entries
 @group(0) @binding(5) var<storage, read> pool: array<u32>; // (1, words): where pages begin; pages
 @group(0) @binding(6) var<storage, read_write> flags: array<atomic<u32>>; // (1, 1 + experts + pages)
-@group(0) @binding(7) var<storage, read_write> choices: array<u32>; // (rows, 2 k): rows of the site's gates, weights
+@group(0) @binding(7) var<storage, read_write> choices: array<u32>; // (rows, 2 (k + runners-up)): rows of the site's gates, weights; both again
 @group(0) @binding(8) var<storage, read_write> deltas: array<u32>; // (tokens, sites × site_words)
 @group(0) @binding(9) var<uniform> launch: Launch;
 
@@ -78,7 +79,7 @@ fn place(token: u32, index: u32) -> Place {
     return Place(
         slots,
         slots + launch.top_k * launch.slot_words,
-        launch.choices.offset + row * 2u * launch.top_k,
+        launch.choices.offset + row * 2u * (launch.top_k + launch.runners_up),
     );
 }
 
@@ -235,7 +236,8 @@ struct Team {
     index: u32,
 }
 
-/// The rows of the k best scores, best first, ABSENT where there are fewer; each with its score for a weight. Returns what
+/// The rows of the k best scores, best first, ABSENT where there are fewer, then those of the runners-up; each with its score for a
+/// weight. Returns what
 /// a softmax over all of the site divides by, if somebody wants to know.
 fn choose(site: Site, at: Place, team: Team, is_there: bool) -> f32 {
     let thread = team.index * team.size + team.lane;
@@ -244,7 +246,7 @@ fn choose(site: Site, at: Place, team: Team, is_there: bool) -> f32 {
     // The one chosen last: those behind it are still to be had.
     var last = -LOWEST;
     var last_row = 0u;
-    for (var slot = 0u; slot < launch.top_k; slot++) {
+    for (var slot = 0u; slot < launch.top_k + launch.runners_up; slot++) {
         var best = LOWEST;
         var best_row = ABSENT;
         for (var row = team.lane; row < site.count; row += team.size) {
@@ -282,8 +284,9 @@ fn choose(site: Site, at: Place, team: Team, is_there: bool) -> f32 {
             }
         }
         if team.lane == 0u && is_there {
-            choices[at.choice + slot] = best_row;
-            choices[at.choice + launch.top_k + slot] = bitcast<u32>(best);
+            let told = told_at(at.choice, slot);
+            choices[told.row] = best_row;
+            choices[told.weight] = bitcast<u32>(best);
         }
         last = best;
         last_row = best_row;
@@ -308,6 +311,20 @@ fn choose(site: Site, at: Place, team: Team, is_there: bool) -> f32 {
     return whole;
 }
 
+/// Where a choice is told, or a runner-up behind all choices.
+struct Told {
+    row: u32,
+    weight: u32,
+}
+
+fn told_at(choice: u32, slot: u32) -> Told {
+    if slot < launch.top_k {
+        return Told(choice + slot, choice + launch.top_k + slot);
+    }
+    let row = choice + launch.top_k + slot;
+    return Told(row, row + launch.runners_up);
+}
+
 /// Of a score, before the weights are made to sum to 1.
 fn weight_of(score: f32, highest: f32) -> f32 {
     return select(exp(score - highest), 1.0, launch.rule == NOISE);
@@ -325,6 +342,15 @@ fn weigh(choice: u32, whole: f32) {
         }
         choices[weights + slot] = bitcast<u32>(weight);
         total += weight;
+    }
+    for (var slot = launch.top_k; slot < launch.top_k + launch.runners_up; slot++) {
+        let told = told_at(choice, slot);
+        var weight = 0.0;
+        if choices[told.row] != ABSENT {
+            weight = weight_of(bitcast<f32>(choices[told.weight]), highest);
+            weight /= total + weight;
+        }
+        choices[told.weight] = bitcast<u32>(weight);
     }
     let is_decisive = total >= launch.least_share * whole;
     var kept = 0.0;

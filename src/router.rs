@@ -168,8 +168,10 @@ pub struct Routes {
     pub pool: Tensor,
     /// Which choices are too weak.
     pub thresholds: Thresholds,
-    /// (rows, 2 k) of `u32`: the choices of all layers, or, untraced, of a few layers at a time.
+    /// (rows, 2 (k + runners-up)) of `u32`: the choices of all layers, or, untraced, of a few layers at a time.
     pub choices: Tensor,
+    /// How many runners-up are told.
+    pub runners_up: usize,
     /// Where traced, rows of the choices that one step fills; 0 where every step uses the same.
     pub rows_per_step: usize,
     /// Memory for the deltas of a few layers at a time.
@@ -212,8 +214,9 @@ impl Routes {
             self.sites.retain(|site| !site.experts.is_empty());
             self.next_row += linears.modules.len() * tokens;
         }
-        let choices = Choices { tensor: self.choices, first_row, rows_per_step: self.rows_per_step };
-        let top_k = self.choices.cols / 2;
+        let Routes { runners_up, rows_per_step, .. } = *self;
+        let choices = Choices { tensor: self.choices, runners_up, first_row, rows_per_step };
+        let top_k = self.choices.cols / 2 - runners_up;
         (choices, Deltas::within(self.deltas, &router.gates, tokens, top_k))
     }
 }

@@ -21,7 +21,7 @@ pub use loading::Loading;
 use pages::Wishes;
 pub use request::{OnMiss, Request};
 pub use score::{ScoreStep, Scored};
-pub use trace::{RoutedToken, Routing, RoutingNames};
+pub use trace::{RUNNERS_UP, RoutedToken, Routing, RoutingNames};
 
 pub use crate::strategies::Strategy;
 

@@ -179,10 +179,11 @@ struct RoutingInfo {
     first_token: usize,
     tokens: usize,
     top_k: usize,
-    /// (modules, tokens, top_k): the expert's place among all, or `u32::MAX` for none.
+    runners_up: usize,
+    /// (modules, tokens, top_k + runners_up): the expert's place among all, or `u32::MAX` for none.
     #[serde(with = "serde_wasm_bindgen::preserve")]
     choices: Uint32Array,
-    /// (modules, tokens, top_k)
+    /// (modules, tokens, top_k + runners_up)
     #[serde(with = "serde_wasm_bindgen::preserve")]
     weights: Float32Array,
 }
@@ -194,7 +195,7 @@ struct CrossedNames(Option<(Arc<RoutingNames>, JsString)>);
 impl CrossedNames {
     /// Nothing of nothing.
     fn describe(&mut self, routing: &Routing) -> Option<RoutingInfo> {
-        let Routing { names, first_token, tokens, top_k, choices, weights } = routing;
+        let Routing { names, first_token, tokens, top_k, runners_up, choices, weights } = routing;
         if choices.is_empty() {
             return None;
         }
@@ -207,6 +208,7 @@ impl CrossedNames {
             first_token: *first_token,
             tokens: *tokens,
             top_k: *top_k,
+            runners_up: *runners_up,
             choices: choices[..].into(),
             weights: weights[..].into(),
         })

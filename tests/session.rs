@@ -5,7 +5,7 @@ mod support;
 use gander::ErrorCode;
 use gander::device::Device;
 use gander::experts::FactorLayout;
-use gander::session::{Request, Session, Step, Strategy};
+use gander::session::{Request, Routing, Session, Step, Strategy};
 use support::{
     Answer, Case, answer, answer_on_any, answer_unobserved, close, make_resident, page_bytes, test_on,
     try_answer_on_any,
@@ -39,6 +39,10 @@ test_on! {
 
     async fn a_model_that_computes_nan_says_so(device) {
         check_nan(device).await
+    }
+
+    async fn runners_up_are_those_who_come_next_with_the_weight_of_one_more(device) {
+        check_runners_up(device).await
     }
 }
 
@@ -172,6 +176,43 @@ async fn check_sampling(open: impl AsyncFn() -> Device) {
     assert_eq!(first.output_ids, answer_unobserved(&mut session, request.clone()).await.output_ids);
     request.sampling.seed = 12;
     assert_ne!(first.output_ids, answer_unobserved(&mut session, request).await.output_ids);
+    close(session);
+}
+
+/// On the first layers, which see the same whatever k is: with k = 1 the two behind are the second and the third of k = 3.
+async fn check_runners_up(open: impl AsyncFn() -> Device) {
+    let case = Case::load("q8");
+    let mut session = case.session_on(open().await, &case.bases[0]);
+    make_resident(&mut session);
+    let [one, three] = {
+        let mut of = async |top_k| {
+            session.start(case.request(top_k)).expect("a request");
+            session.next_step().await.expect("a step");
+            session.encoder_routing()
+        };
+        [of(1).await, of(3).await]
+    };
+    assert_eq!([one.top_k, one.runners_up, three.top_k, three.runners_up], [1, 2, 3, 0], "of three experts");
+    let first = one.names.modules.iter().take_while(|module| module.starts_with("encoder.block.0.layer.0"));
+    let first = first.take_while(|module| !module.ends_with(".o")).count();
+    assert!(first >= 2 && one.names == three.names, "{:?}", one.names);
+    let told = |routing: &Routing, cell: usize| {
+        let width = routing.top_k + routing.runners_up;
+        let cell = cell * width..(cell + 1) * width;
+        (routing.choices[cell.clone()].to_vec(), routing.weights[cell].to_vec())
+    };
+    let mut seen = 0;
+    for cell in 0..first * one.tokens {
+        let ((choices, weights), (expected, shares)) = (told(&one, cell), told(&three, cell));
+        assert_eq!(choices, expected[..3], "cell {cell}");
+        assert_eq!(weights[0], 1.0, "cell {cell}");
+        for behind in 1..3 {
+            let as_one_more = shares[behind] / (shares[0] + shares[behind]);
+            assert!((weights[behind] - as_one_more).abs() < 1e-5, "cell {cell}: {weights:?} and {shares:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "only {seen} runners-up");
     close(session);
 }
 

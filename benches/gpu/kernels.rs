@@ -146,7 +146,7 @@ fn routing(device: &mut Device, tokens: usize, experts: usize, sites: usize, d_i
     let deltas = Deltas::within(memory, &router.gates, tokens, TOP_K);
     let input = Input::Plain(floats(device, tokens, d_in));
     let mut recording = Recording::default();
-    let choices = Choices { tensor: choices, first_row: 0, rows_per_step: 0 };
+    let choices = Choices { tensor: choices, runners_up: 0, first_row: 0, rows_per_step: 0 };
     let scored = tokens >= linear::TILED_FROM;
     if scored {
         score::record(&mut recording, control, input, &router.gates, flags, deltas);

@@ -107,11 +107,14 @@ pub struct Thresholds {
 }
 
 /// Where the choices of the layers go, for those who look: k experts (rows of the site's gates, best first, [`ABSENT`]
-/// where there are fewer than k), then their k weights as the bits of floats, which sum to 1, or, opened, to less.
+/// where there are fewer than k), then their k weights as the bits of floats, which sum to 1, or, opened, to less. Then the
+/// runners-up in the same way: who would have been next, and the weight of each, had it been let in beside the k.
 #[derive(Debug, Clone, Copy)]
 pub struct Choices {
-    /// (rows, 2 k) of `u32`. A site has one row for each token.
+    /// (rows, 2 (k + runners-up)) of `u32`. A site has one row for each token.
     pub tensor: Tensor,
+    /// How many runners-up are told.
+    pub runners_up: usize,
     /// The row of the first site's first token.
     pub first_row: usize,
     /// How much further down the next step's rows are.
@@ -175,6 +178,14 @@ struct Params {
     rule: u32,
     key: u32,
     opens: u32,
+    runners_up: u32,
+}
+
+impl Params {
+    /// Of a score, before the weights are made to sum to 1.
+    fn exponential(&self, score: f32, highest: f32) -> f32 {
+        if self.rule == Rule::Noise as u32 { 1.0 } else { (score - highest).exp() }
+    }
 }
 
 /// Tokens that one workgroup routes, where they are scored.
@@ -211,7 +222,8 @@ pub fn record(
     assert!(!scored || gates.rule.has_vectors(), "route: {:?}", gates.rule);
     assert!(!gates.opens || gates.rule == Rule::Normalised, "route: {:?}", gates.rule);
     assert!(input.d_in() <= gates.vectors.cols && deltas.sites == gates.sites, "route: {input:?} {gates:?}");
-    assert!(choices.tensor.cols == 2 * deltas.top_k && choices.tensor.dtype == DType::U32, "{choices:?}");
+    let told = deltas.top_k + choices.runners_up;
+    assert!(choices.tensor.cols == 2 * told && choices.tensor.dtype == DType::U32, "{choices:?}");
     let [x, norm] = input.tensors();
     let params = Params {
         input: input.form(),
@@ -229,6 +241,7 @@ pub fn record(
         rule: gates.rule as u32,
         key: gates.key,
         opens: gates.opens as u32,
+        runners_up: choices.runners_up as u32,
     };
     let tensors =
         [control, x, norm, gates.vectors, gates.table, pool, flags.tensor, choices.tensor, deltas.tensor];
@@ -245,7 +258,8 @@ impl Compute for Route {
             unreachable!("access list")
         };
         let control = control.control();
-        let [sites, k, experts] = [params.sites, params.top_k, params.experts].map(|count| count as usize);
+        let counts = [params.sites, params.top_k, params.runners_up, params.experts];
+        let [sites, k, runners_up, experts] = counts.map(|count| count as usize);
         let (slot_words, site_words) = (params.slot_words as usize, params.site_words as usize);
         let tokens = x.rows;
         let Scratch { processor, input, activations, floats: centred, sorted: weights, .. } = scratch;
@@ -328,16 +342,23 @@ impl Compute for Route {
                 let (first, count) = gates.range(site);
                 let (slots, scores) = delta.split_at_mut(k * slot_words);
                 match &mut scanned {
-                    Some(scanned) => scanned.score(&gates, site, k, params.least_share == 0.0, scores_of),
+                    Some(scanned) => {
+                        scanned.score(&gates, site, k + runners_up, params.least_share == 0.0, scores_of);
+                    }
                     None => {
                         scores_of.clear();
                         let scores = scores[..count].iter().map(|bits| f32::from_bits(*bits));
                         scores_of.extend((0..).zip(scores).filter(|(_, score)| *score != LOWEST));
                     }
                 }
-                choose(scores_of, k, ranking);
-                weigh(params, ranking, scores_of, weights);
-                let chosen = &ranking[..weights.len()];
+                choose(scores_of, k + runners_up, ranking);
+                let (best, behind) = ranking.split_at(k.min(ranking.len()));
+                let row = first_row + site * tokens + token;
+                let told = 2 * (k + runners_up);
+                let (row, row_behind) = choices[row * told..][..told].split_at_mut(2 * k);
+                tell_runners_up(params, best, behind, row_behind);
+                weigh(params, best, scores_of, weights);
+                let chosen = &best[..weights.len()];
                 if params.opens != 0 {
                     let u = &u[token * d_in..][..d_in];
                     for (weight, (row, _)) in weights.iter_mut().zip(chosen) {
@@ -345,8 +366,7 @@ impl Compute for Route {
                     }
                 }
 
-                let row = first_row + site * tokens + token;
-                let (chosen_rows, chosen_weights) = choices[row * 2 * k..][..2 * k].split_at_mut(k);
+                let (chosen_rows, chosen_weights) = row.split_at_mut(k);
                 for (slot, delta) in slots.chunks_exact_mut(slot_words).enumerate() {
                     delta[..2].copy_from_slice(&[ABSENT, 0]);
                     (chosen_rows[slot], chosen_weights[slot]) = (ABSENT, 0.0f32.to_bits());
@@ -488,8 +508,7 @@ fn choose(scores: &[(u32, f32)], k: usize, best: &mut Vec<(u32, f32)>) {
 fn weigh(params: &Params, best: &[(u32, f32)], all: &[(u32, f32)], weights: &mut Vec<f32>) {
     weights.clear();
     let Some((_, highest)) = best.first() else { return };
-    let is_noise = params.rule == Rule::Noise as u32;
-    let exponential = |score: f32| if is_noise { 1.0 } else { (score - highest).exp() };
+    let exponential = |score: f32| params.exponential(score, *highest);
     weights.extend(best.iter().map(|(_, score)| exponential(*score)));
     let chosen: f32 = weights.iter().sum();
     if params.least_share > 0.0 {
@@ -503,6 +522,19 @@ fn weigh(params: &Params, best: &[(u32, f32)], all: &[(u32, f32)], weights: &mut
     weights.truncate(1 + standing);
     let kept: f32 = weights.iter().sum();
     weights.iter_mut().for_each(|weight| *weight /= kept);
+}
+
+/// Who came next, and with what weight each would have joined the best.
+fn tell_runners_up(params: &Params, best: &[(u32, f32)], behind: &[(u32, f32)], told: &mut [u32]) {
+    let (rows, weights) = told.split_at_mut(told.len() / 2);
+    rows.fill(ABSENT);
+    weights.fill(0.0f32.to_bits());
+    let Some((_, highest)) = best.first() else { return };
+    let chosen: f32 = best.iter().map(|(_, score)| params.exponential(*score, *highest)).sum();
+    for ((row, weight), (next, score)) in rows.iter_mut().zip(weights).zip(behind) {
+        let own = params.exponential(*score, *highest);
+        (*row, *weight) = (*next, (own / (chosen + own)).to_bits());
+    }
 }
 
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {

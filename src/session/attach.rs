@@ -1,6 +1,6 @@
 //! Experts, put beside the layers that they adapt.
 
-use super::{Request, Session};
+use super::{RUNNERS_UP, Request, Session};
 use crate::adapter_pool::AdapterPool;
 use crate::catalog::{Catalog, vectors};
 use crate::device::{Device, Part};
@@ -184,6 +184,7 @@ impl Session {
             Part::Encoder => Size::of(self.model.encoder.linears(), top_k),
             Part::Decoder => Size::of(self.model.decoder.linears(), top_k),
         };
+        let runners_up = if request.trace { RUNNERS_UP.min(self.experts.len() - top_k) } else { 0 };
         let rows_per_step = if request.trace { all_sites * tokens } else { 0 };
         let (rows, delta_words) = match (enabled, request.trace) {
             (false, _) => (0, 0),
@@ -200,7 +201,8 @@ impl Session {
             },
             pool,
             thresholds: request.thresholds,
-            choices: device.alloc(rows, 2 * top_k, DType::U32),
+            choices: device.alloc(rows, 2 * (top_k + runners_up), DType::U32),
+            runners_up,
             rows_per_step,
             deltas: device.alloc(tokens, delta_words, DType::U32),
             sites: Vec::new(),

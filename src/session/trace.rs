@@ -8,6 +8,9 @@ use super::Session;
 use crate::kernels::ABSENT;
 use crate::router::Routes;
 
+/// How many experts behind the chosen are told.
+pub const RUNNERS_UP: usize = 2;
+
 /// The experts that one token was given on one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RoutedToken {
@@ -34,9 +37,13 @@ pub struct Routing {
     pub tokens: usize,
     /// The most experts of a token.
     pub top_k: usize,
-    /// (layers, tokens, top_k): places in [`Session::experts`], best first; `u32::MAX` where fewer were chosen.
+    /// How many experts behind them are told: at most [`RUNNERS_UP`].
+    pub runners_up: usize,
+    /// (layers, tokens, top_k + runners_up): places in [`Session::experts`]: the chosen, best first, `u32::MAX` where they are
+    /// fewer; then those who would have been next, likewise.
     pub choices: Vec<u32>,
-    /// (layers, tokens, top_k): their weights, which sum to 1 or less; 0 where there is no expert.
+    /// (layers, tokens, top_k + runners_up): the weights of the chosen, which sum to 1 or less; then the weight of each runner-up,
+    /// had it been let in beside them. 0 where there is no expert.
     pub weights: Vec<f32>,
 }
 
@@ -54,7 +61,7 @@ impl IntoIterator for Routing {
     type IntoIter = std::vec::IntoIter<RoutedToken>;
 
     fn into_iter(self) -> Self::IntoIter {
-        let Routing { names, first_token, tokens, top_k, choices, weights } = self;
+        let Routing { names, first_token, tokens, .. } = &self;
         let named = |(index, (chosen, weights)): (usize, (&[u32], &[f32]))| {
             let experts: Vec<String> = (chosen.iter())
                 .filter(|place| **place != ABSENT)
@@ -67,8 +74,7 @@ impl IntoIterator for Routing {
                 experts,
             }
         };
-        let cells = choices.chunks_exact(top_k.max(1)).zip(weights.chunks_exact(top_k.max(1)));
-        cells.enumerate().map(named).collect::<Vec<_>>().into_iter()
+        self.cells().enumerate().map(named).collect::<Vec<_>>().into_iter()
     }
 }
 
@@ -86,6 +92,14 @@ impl Session {
 }
 
 impl Routing {
+    /// The chosen experts and their weights, `top_k` of each, token by token on one layer after another.
+    pub fn cells(&self) -> impl Iterator<Item = (&[u32], &[f32])> {
+        let Routing { top_k, runners_up, choices, weights, .. } = self;
+        let told = (top_k + runners_up).max(1);
+        let cells = choices.chunks_exact(told).zip(weights.chunks_exact(told));
+        cells.map(|(choices, weights)| (&choices[..*top_k], &weights[..*top_k]))
+    }
+
     /// The choices that a step left, from the words of all steps; nothing if it did not trace. The first row of every
     /// layer is the token `first_token`.
     pub(super) fn read(
@@ -95,21 +109,24 @@ impl Routing {
         step: usize,
         first_token: usize,
     ) -> Routing {
-        let top_k = routes.choices.cols / 2;
+        let (width, runners_up) = (routes.choices.cols, routes.runners_up);
+        let top_k = width / 2 - runners_up;
         let tokens = routes.sites.first().map_or(0, |site| site.tokens);
-        let cells = routes.sites.len() * tokens * top_k;
+        let cells = routes.sites.len() * tokens * width / 2;
         let (mut choices, mut weights) = (Vec::with_capacity(cells), Vec::with_capacity(cells));
         for site in &routes.sites {
             let first_row = step * routes.rows_per_step + site.first_row;
-            for row in words[first_row * 2 * top_k..][..tokens * 2 * top_k].chunks_exact(2 * top_k) {
-                let (chosen, of_them) = row.split_at(top_k);
-                choices.extend(chosen.iter().map(|choice| match *choice {
-                    ABSENT => ABSENT,
-                    choice => site.experts[choice as usize],
-                }));
-                weights.extend(of_them.iter().map(|weight| f32::from_bits(*weight)));
+            for row in words[first_row * width..][..tokens * width].chunks_exact(width) {
+                let (chosen, next) = row.split_at(2 * top_k);
+                for (rows, bits) in [chosen.split_at(top_k), next.split_at(runners_up)] {
+                    choices.extend(rows.iter().map(|row| match *row {
+                        ABSENT => ABSENT,
+                        row => site.experts[row as usize],
+                    }));
+                    weights.extend(bits.iter().map(|bits| f32::from_bits(*bits)));
+                }
             }
         }
-        Routing { names: names.clone(), first_token, tokens, top_k, choices, weights }
+        Routing { names: names.clone(), first_token, tokens, top_k, runners_up, choices, weights }
     }
 }

@@ -37,6 +37,8 @@ struct Shape {
     opens: bool,
     /// Whether `score` goes before.
     scored: bool,
+    /// How many experts behind the chosen are told.
+    runners_up: usize,
     seed: u64,
 }
 
@@ -72,6 +74,7 @@ impl Shape {
             rule: Rule::Normalised,
             opens: false,
             scored: false,
+            runners_up: 0,
             seed: 1,
         }
     }
@@ -167,6 +170,19 @@ pub fn cases() -> Vec<Case> {
     }
     let thresholds = Thresholds { weight: 0.2, share: 0.15 };
     shapes.push(Shape { opens: true, thresholds, ..Shape::new(2, 64, &[5, 9], 3) });
+    // Those behind the chosen: fewer than are asked for, none, forbidden ones, ties; none decisive, weak ones dropped.
+    for (experts, top_k, runners_up) in [(2, 2, 1), (6, 1, 2), (12, 8, 2), (300, 2, 2)] {
+        let shape = Shape { runners_up, ..Shape::new(5, 96, &[experts, 0, 4], top_k) };
+        shapes.push(Shape { absent: 60, forbidden: 40, bias: 1.5, ..shape.clone() });
+        shapes.push(Shape { gates: GateKind::Pairs, form: Form::Norm, ..shape.clone() });
+        for (weight, share) in [(0.3, 0.0), (0.0, 1.5)] {
+            shapes.push(Shape { thresholds: Thresholds { weight, share }, ..shape.clone() });
+        }
+        for rule in [Rule::Absolute, Rule::Noise, Rule::Equal] {
+            shapes.push(Shape { rule, ..shape.clone() });
+        }
+        shapes.push(Shape { opens: true, ..shape });
+    }
     let mut cases: Vec<Case> = both(shapes).collect();
     for why in 1..=3 {
         let shape = Shape { absent: 128, ..Shape::new(2, 64, &[5, 9], 3) };
@@ -224,7 +240,8 @@ fn case(shape: Shape) -> Case {
         let row_count = first_row + sites.len() * tokens + 1;
         let slot_words = 2 + gates.max_rank;
         let site_words = top_k * slot_words + gates.most_experts;
-        let mut choices = vec![Word::Bits(7); row_count * 2 * top_k];
+        let told = 2 * (top_k + shape.runners_up);
+        let mut choices = vec![Word::Bits(7); row_count * told];
         let mut deltas = vec![Word::Anything; tokens * sites.len() * site_words];
         let mut wanted = BTreeSet::new();
         for (token, u) in u.iter().enumerate() {
@@ -236,11 +253,18 @@ fn case(shape: Shape) -> Case {
                     Rule::Equal => Term { value: 0.0, size: 0.0 },
                     Rule::Length => unreachable!("no GPU computes it: see tests/strategies.rs"),
                 });
-                let mut ranking = rank(scores, site, &biases, &shape);
+                let Ranking { chosen: mut ranking, behind } = rank(scores, site, &biases, &shape);
                 if shape.opens {
                     ranking.iter_mut().for_each(|choice| choice.open(u, &site[choice.row].gate));
                 }
-                let row = &mut choices[(first_row + index * tokens + token) * 2 * top_k..];
+                let row = &mut choices[(first_row + index * tokens + token) * told..][..told];
+                let (rows, weights) = row[2 * top_k..].split_at_mut(shape.runners_up);
+                rows.fill(Word::Bits(ABSENT));
+                weights.fill(Word::float(0.0));
+                for ((row, weight), next) in rows.iter_mut().zip(weights).zip(behind) {
+                    *row = Word::Bits(next.row as u32);
+                    *weight = Word::Near(next.weight, next.error);
+                }
                 let slots = &mut deltas[(token * sites.len() + index) * site_words..];
                 for slot in 0..top_k {
                     let head = slot * slot_words;
@@ -277,14 +301,14 @@ fn case(shape: Shape) -> Case {
 
         let flags = bench.words(1, flags.len(), &flags);
         bench.expect("flags", flags, marked.into_iter().map(Word::Bits).collect());
-        let rows = bench.words(row_count, 2 * top_k, &vec![7; choices.len()]);
+        let rows = bench.words(row_count, told, &vec![7; choices.len()]);
         bench.expect("choices", rows, choices);
         let memory = bench.words(1, deltas.len(), &vec![f32::NAN.to_bits(); deltas.len()]);
         bench.expect("deltas", memory, deltas);
         let deltas = Deltas::within(memory, &gates, tokens, top_k);
         let pool = bench.words(1, pool.len(), &pool);
         let flags = Flags { tensor: flags, experts: expert_count };
-        let choices = Choices { tensor: rows, first_row: 2, rows_per_step };
+        let choices = Choices { tensor: rows, runners_up: shape.runners_up, first_row: 2, rows_per_step };
         let (recording, control) = (&mut bench.recording, bench.control);
         if shape.scored {
             score::record(recording, control, input, &gates, flags, deltas);
@@ -405,9 +429,17 @@ fn noise(words: [u32; 4]) -> Term {
     Term { value: (bits >> 8) as f64 / f64::from(1 << 24), size: 1e-2 }
 }
 
-/// The k experts of a site that fit best, best first, without those that are too weak.
-fn rank(scores: impl Iterator<Item = Term>, site: &[Expert], biases: &[f32], shape: &Shape) -> Vec<Choice> {
-    let Shape { top_k, thresholds, rule, .. } = *shape;
+/// Who serves a token, and who would have been next.
+#[derive(Default)]
+struct Ranking {
+    /// The k experts of a site that fit best, best first, without those that are too weak.
+    chosen: Vec<Choice>,
+    /// With the weight that each would have had as one more.
+    behind: Vec<Choice>,
+}
+
+fn rank(scores: impl Iterator<Item = Term>, site: &[Expert], biases: &[f32], shape: &Shape) -> Ranking {
+    let Shape { top_k, thresholds, rule, runners_up, .. } = *shape;
     let mut scores: Vec<(usize, Term)> = (site.iter().enumerate())
         .zip(scores)
         .map(|((row, expert), score)| (row, biases[expert.entry.expert as usize], score))
@@ -415,7 +447,7 @@ fn rank(scores: impl Iterator<Item = Term>, site: &[Expert], biases: &[f32], sha
         .map(|(row, bias, Term { value, size })| (row, Term { value: value + f64::from(bias), size }))
         .collect();
     scores.sort_by(|(_, a), (_, b)| b.value.total_cmp(&a.value));
-    for pair in scores.windows(2).take(top_k) {
+    for pair in scores.windows(2).take(top_k + runners_up) {
         let [(_, a), (_, b)] = pair else { unreachable!("windows of two") };
         let margin = a.value - b.value;
         assert!(
@@ -423,19 +455,24 @@ fn rank(scores: impl Iterator<Item = Term>, site: &[Expert], biases: &[f32], sha
             "scores {a:?} and {b:?} may change places: take another seed"
         );
     }
-    let Some((_, Term { value: highest, .. })) = scores.first().copied() else { return Vec::new() };
+    let Some((_, Term { value: highest, .. })) = scores.first().copied() else { return Ranking::default() };
     let weight_of = |score: Term| match rule {
         Rule::Noise => 1.0,
         _ => (score.value - highest).exp(),
     };
     let sum = |scores: &[(usize, Term)]| scores.iter().map(|(_, score)| weight_of(*score)).sum::<f64>();
     let all = sum(&scores);
+    let error = scores.iter().map(|(_, score)| score.size).fold(1.0, f64::max) * 2.0 * TOLERANCE;
+    let choice = |row: usize, weight: f64| Choice { row, weight, error: weight * error };
+    let chosen = sum(&scores[..top_k.min(scores.len())]);
+    let next = scores.iter().skip(top_k).take(runners_up);
+    let joining = |score: Term| weight_of(score) / (chosen + weight_of(score));
+    let behind = next.map(|(row, score)| choice(*row, joining(*score))).collect();
     scores.truncate(top_k);
-    let chosen = sum(&scores);
     let (weight, share) = (f64::from(thresholds.weight), f64::from(thresholds.share));
     assert_is_clear(chosen / all, share);
     if chosen / all < share {
-        return Vec::new();
+        return Ranking { chosen: Vec::new(), behind };
     }
     let mut slot = 0;
     scores.retain(|(_, score)| {
@@ -447,12 +484,8 @@ fn rank(scores: impl Iterator<Item = Term>, site: &[Expert], biases: &[f32], sha
         }
     });
     let total = sum(&scores);
-    let error = scores.iter().map(|(_, score)| score.size).fold(1.0, f64::max) * 2.0 * TOLERANCE;
-    let choice = |(row, score): &(usize, Term)| {
-        let weight = weight_of(*score) / total;
-        Choice { row: *row, weight, error: weight * error }
-    };
-    scores.iter().map(choice).collect()
+    let chosen = scores.iter().map(|(row, score)| choice(*row, weight_of(*score) / total)).collect();
+    Ranking { chosen, behind }
 }
 
 /// A share so close to its threshold that rounding decides would test nothing.

@@ -374,6 +374,7 @@ export class ScriptedEngine implements Engine {
       firstToken,
       tokens: characters.length,
       topK,
+      runnersUp: 0,
       choices: Uint32Array.from(modules.flatMap(() => chosen)),
       weights: Float32Array.from(modules.flatMap(() => weights)),
     };

@@ -9,9 +9,14 @@ export interface PackedRouting {
   firstToken: number;
   tokens: number;
   topK: number;
-  /** (modules, tokens, topK): the expert's place among all of the model, or {@link noPlace}. */
+  /** How many experts behind the chosen are told. */
+  runnersUp: number;
+  /**
+   * (modules, tokens, topK + runnersUp): the expert's place among all of the model, or {@link noPlace}; the chosen, then the
+   * runners-up.
+   */
   choices: ArrayLike<number>;
-  /** (modules, tokens, topK) */
+  /** (modules, tokens, topK + runnersUp): of a runner-up, what it would have had beside the chosen. */
   weights: ArrayLike<number>;
 }
 
@@ -20,12 +25,12 @@ export const noPlace = 0xffffffff;
 
 /** @param experts ids by place */
 export function unpackRouting(packed: PackedRouting, experts: readonly string[]): RoutedChoice[] {
-  const { firstToken, tokens, topK } = packed;
+  const { firstToken, tokens, topK, runnersUp } = packed;
   const choices = Array.from(packed.choices);
   const weights = Array.from(packed.weights);
   return packed.modules.split("\n").flatMap((module, row) =>
     Array.from({ length: tokens }, (_, token) => {
-      const start = (row * tokens + token) * topK;
+      const start = (row * tokens + token) * (topK + runnersUp);
       // Those that are there come first.
       const places = choices.slice(start, start + topK).filter((place) => place !== noPlace);
       return {
@@ -42,5 +47,6 @@ export function unpackRouting(packed: PackedRouting, experts: readonly string[])
 export function packChoice(choice: RoutedChoice, placeOf: (expert: string) => number): PackedRouting {
   const { module, token, experts, weights } = choice;
   const topK = experts.length;
-  return { modules: module, firstToken: token, tokens: 1, topK, choices: experts.map(placeOf), weights };
+  const choices = experts.map(placeOf);
+  return { modules: module, firstToken: token, tokens: 1, topK, runnersUp: 0, choices, weights };
 }

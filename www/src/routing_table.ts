@@ -2,7 +2,7 @@
 
 import { noExpert, type TableData, type TracedToken } from "./trace_data.ts";
 
-/** An expert in one cell. The weights of a cell sum to 1; of `gated`, to less. */
+/** An expert in one cell. The weights of the chosen sum to 1; of `gated`, to less. */
 export interface ExpertWeight {
   expert: string;
   weight: number;
@@ -37,6 +37,9 @@ export class RoutingTable implements TableData {
   readonly topK: number;
   readonly choices: Uint16Array;
   readonly weights: Float32Array;
+  readonly runnersUp: number;
+  readonly nextChoices: Uint16Array;
+  readonly nextWeights: Float32Array;
 
   constructor(experts: readonly string[], data: TableData) {
     this.experts = experts;
@@ -45,25 +48,22 @@ export class RoutingTable implements TableData {
     this.topK = data.topK;
     this.choices = data.choices;
     this.weights = data.weights;
+    this.runnersUp = data.runnersUp ?? 0;
+    this.nextChoices = data.nextChoices ?? new Uint16Array();
+    this.nextWeights = data.nextWeights ?? new Float32Array();
   }
 
   /** The experts of one cell, best first; none where the base computes alone. */
   at(token: number, module: number): ExpertWeight[] {
-    const start = this.#cell(token, module);
-    const found: ExpertWeight[] = [];
-    for (let slot = start; slot < start + this.topK; slot++) {
-      const expert = this.experts[this.choices[slot] ?? noExpert];
-      if (expert !== undefined) found.push({ expert, weight: this.weights[slot] ?? 0 });
-    }
-    return found;
+    return this.#told(token, module, this.topK, this.choices, this.weights);
   }
 
   /**
-   * The chosen experts of a cell behind the best. The engine tells those that it chose and no others: with `topK: 1` there is
-   * no runner-up to be told.
+   * The experts that came next in one cell and were not chosen, best first, each with the weight that it would have had beside the
+   * chosen: how near it was. None where the layer has no more experts, or the trace was read from choices alone.
    */
-  runnersUp(token: number, module: number): ExpertWeight[] {
-    return this.at(token, module).slice(1);
+  runnersUpAt(token: number, module: number): ExpertWeight[] {
+    return this.#told(token, module, this.runnersUp, this.nextChoices, this.nextWeights);
   }
 
   /** Index of a cell's best expert; -1 where the base computes alone. */
@@ -122,6 +122,22 @@ export class RoutingTable implements TableData {
   /** How spread the shares are, in bits: 0 where one expert has everything, log2 n where n have the same. */
   entropy(selection: Selection = {}): number {
     return this.shares(selection).reduce((bits, { share }) => bits - share * Math.log2(share), 0);
+  }
+
+  #told(
+    token: number,
+    module: number,
+    count: number,
+    choices: Uint16Array,
+    weights: Float32Array,
+  ): ExpertWeight[] {
+    const start = (token * this.modules.length + module) * count;
+    const found: ExpertWeight[] = [];
+    for (let slot = start; slot < start + count; slot++) {
+      const expert = this.experts[choices[slot] ?? noExpert];
+      if (expert !== undefined) found.push({ expert, weight: weights[slot] ?? 0 });
+    }
+    return found;
   }
 
   #cell(token: number, module: number): number {

@@ -10,7 +10,7 @@ import type { RoutedChoice } from "./types.ts";
 
 /** Which experts served which token in which layer of one answer, as typed arrays with the questions that people ask of them. */
 export class RoutingTrace implements TraceData, Iterable<RoutedChoice> {
-  /** Ids of the experts that were chosen anywhere, in the order of their first choice. */
+  /** Ids of the experts that were chosen anywhere, in the order of their first choice; then of those that were next. */
   readonly experts: readonly string[];
   /** The encoder's layers, and the cross-attention's keys and values, over the tokens of the input. */
   readonly input: RoutingTable;

@@ -25,11 +25,17 @@ export interface TableData {
   choices: Uint16Array;
   /** (tokens, modules, topK): their weights, which sum to 1 where there is an expert (of `gated`, to less); 0 where there is none. */
   weights: Float32Array;
+  /** How many experts behind the chosen are known of a cell at most. Left out: none. */
+  runnersUp?: number;
+  /** (tokens, modules, runnersUp): who would have been next, as in `choices`. */
+  nextChoices?: Uint16Array;
+  /** (tokens, modules, runnersUp): the weight of each, had it been let in beside the chosen. */
+  nextWeights?: Float32Array;
 }
 
 /** A trace as plain data: it can be posted, and stored as it is. */
 export interface TraceData {
-  /** Ids of the experts that were chosen anywhere, in the order of their first choice. */
+  /** Ids of the experts that were chosen anywhere, in the order of their first choice; then of those that were next. */
   experts: readonly string[];
   /** The encoder's layers, and the cross-attention's keys and values, over the tokens of the input. */
   input: TableData;
@@ -54,9 +60,35 @@ export function packTrace(
     if (numbers[place] === -1) numbers[place] = experts.push(ids[place] ?? "") - 1;
     return numbers[place] ?? noExpert;
   };
-  const input = packTable(parts, readsInput, inputTokens, numberOf);
-  const output = packTable(parts, (module) => !readsInput(module), outputTokens, numberOf);
-  return { experts, input, output };
+  const writesOutput = (module: string) => !readsInput(module);
+  const pack = (slots: (part: PackedRouting) => Slots) => ({
+    input: packTable(parts, readsInput, inputTokens, numberOf, slots),
+    output: packTable(parts, writesOutput, outputTokens, numberOf, slots),
+  });
+  const chosen = pack(({ topK }) => ({ first: 0, count: topK }));
+  const next = pack(({ topK, runnersUp }) => ({ first: topK, count: runnersUp }));
+  return { experts, input: tableOf(chosen.input, next.input), output: tableOf(chosen.output, next.output) };
+}
+
+/** Some of what is told of a cell. */
+interface Slots {
+  first: number;
+  count: number;
+}
+
+interface PackedTable {
+  modules: readonly string[];
+  tokens: readonly TracedToken[];
+  /** The most of a cell. */
+  count: number;
+  choices: Uint16Array;
+  weights: Float32Array;
+}
+
+function tableOf({ modules, tokens, count, choices, weights }: PackedTable, next: PackedTable): TableData {
+  const table: TableData = { modules, tokens, topK: count, choices, weights };
+  if (next.count === 0) return table;
+  return { ...table, runnersUp: next.count, nextChoices: next.choices, nextWeights: next.weights };
 }
 
 function packTable(
@@ -64,40 +96,43 @@ function packTable(
   isWanted: (module: string) => boolean,
   tokens: readonly TracedToken[],
   numberOf: (place: number) => number,
-): TableData {
+  slots: (part: PackedRouting) => Slots,
+): PackedTable {
   const modules = new Numbering<string>();
   /** Where the modules of a part go, by their names: nearly all parts have the same. */
   const known = new Map<string, (number | null)[]>();
-  let topK = 0;
+  let most = 0;
   for (const part of parts) {
     const columns =
       known.get(part.modules) ??
       part.modules.split("\n").map((module) => (isWanted(module) ? modules.numberOf(module) : null));
     known.set(part.modules, columns);
-    if (columns.some((column) => column !== null)) topK = Math.max(topK, part.topK);
+    if (columns.some((column) => column !== null)) most = Math.max(most, slots(part).count);
   }
   const moduleCount = modules.list.length;
-  const choices = new Uint16Array(tokens.length * moduleCount * topK).fill(noExpert);
+  const choices = new Uint16Array(tokens.length * moduleCount * most).fill(noExpert);
   const weights = new Float32Array(choices.length);
   for (const part of parts) {
     const columns = known.get(part.modules) ?? [];
     const tokenCount = Math.min(part.tokens, tokens.length - part.firstToken);
+    const { first, count } = slots(part);
+    const told = part.topK + part.runnersUp;
     for (let row = 0; row < columns.length; row++) {
       const column = columns[row] ?? null;
       if (column === null) continue;
-      let from = row * part.tokens * part.topK;
-      let to = (part.firstToken * moduleCount + column) * topK;
+      let from = row * part.tokens * told + first;
+      let to = (part.firstToken * moduleCount + column) * most;
       for (let token = 0; token < tokenCount; token++) {
-        for (let slot = 0; slot < part.topK; slot++) {
+        for (let slot = 0; slot < count; slot++) {
           const place = part.choices[from + slot] ?? noPlace;
           if (place === noPlace) break;
           choices[to + slot] = numberOf(place);
           weights[to + slot] = part.weights[from + slot] ?? 0;
         }
-        from += part.topK;
-        to += moduleCount * topK;
+        from += told;
+        to += moduleCount * most;
       }
     }
   }
-  return { modules: modules.list, tokens, topK, choices, weights };
+  return { modules: modules.list, tokens, count: most, choices, weights };
 }

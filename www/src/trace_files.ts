@@ -16,6 +16,12 @@ export interface TableJson {
   choices: number[];
   /** (tokens, modules, topK) */
   weights: number[];
+  /** Left out: none. */
+  runnersUp?: number;
+  /** (tokens, modules, runnersUp): as `choices`. */
+  nextChoices?: number[];
+  /** (tokens, modules, runnersUp) */
+  nextWeights?: number[];
 }
 
 /** A trace as JSON. */
@@ -31,14 +37,14 @@ export function traceToJson({ experts, input, output }: TraceData): TraceJson {
   return { format, version, experts, input: tableToJson(input), output: tableToJson(output) };
 }
 
-function tableToJson({ modules, tokens, topK, choices, weights }: TableData): TableJson {
-  return {
-    modules,
-    tokens,
-    topK,
-    choices: Array.from(choices, (choice) => (choice === noExpert ? -1 : choice)),
-    weights: Array.from(weights, shortest),
-  };
+function tableToJson(table: TableData): TableJson {
+  const { modules, tokens, topK, runnersUp, nextChoices, nextWeights } = table;
+  const indexes = (choices: Uint16Array) =>
+    Array.from(choices, (choice) => (choice === noExpert ? -1 : choice));
+  const numbers = (weights: Float32Array) => Array.from(weights, shortest);
+  const json = { modules, tokens, topK, choices: indexes(table.choices), weights: numbers(table.weights) };
+  if (!runnersUp || !nextChoices || !nextWeights) return json;
+  return { ...json, runnersUp, nextChoices: indexes(nextChoices), nextWeights: numbers(nextWeights) };
 }
 
 /** Nine digits tell any two 32-bit floats apart. */
@@ -90,13 +96,15 @@ function tableFromJson(place: string, json: unknown, expertCount: number): Table
   const tokens = listAt(`${place}.tokens`, fields.tokens).map((token, index) =>
     tokenAt(`${place}.tokens[${index}]`, token),
   );
-  const { topK } = fields;
-  if (!isWhole(topK) || topK < 0) throw wrong(`${place}.topK`, `it is ${inWords(topK)}`, "a whole number");
-  const cells = tokens.length * modules.length * topK;
-  const numbers = (name: string, expected: string, isRight: (value: number) => boolean) => {
+  const count = (name: "topK" | "runnersUp", value: unknown) => {
+    if (isWhole(value) && value >= 0) return value;
+    throw wrong(`${place}.${name}`, `it is ${inWords(value)}`, "a whole number");
+  };
+  const numbers = (name: string, per: string, most: number, expected: string, isRight: IsRight) => {
     const list = listAt(`${place}.${name}`, fields[name]);
+    const cells = tokens.length * modules.length * most;
     if (list.length !== cells) {
-      throw wrong(`${place}.${name}`, `${list.length} numbers`, `${cells}: tokens × modules × topK`);
+      throw wrong(`${place}.${name}`, `${list.length} numbers`, `${cells}: tokens × modules × ${per}`);
     }
     return list.map((value, index) => {
       if (typeof value === "number" && isRight(value)) return value;
@@ -104,16 +112,29 @@ function tableFromJson(place: string, json: unknown, expertCount: number): Table
     });
   };
   const isChoice = (value: number) => isWhole(value) && value >= -1 && value < expertCount;
-  const choices = numbers("choices", `-1, or an index below ${expertCount}`, isChoice);
-  const weights = numbers("weights", "a number from 0 to 1", (value) => value >= 0 && value <= 1);
-  return {
+  const choices = (name: string, per: string, most: number) => {
+    const indexes = numbers(name, per, most, `-1, or an index below ${expertCount}`, isChoice);
+    return Uint16Array.from(indexes, (index) => (index === -1 ? noExpert : index));
+  };
+  const isWeight = (value: number) => value >= 0 && value <= 1;
+  const weights = (name: string, per: string, most: number) =>
+    Float32Array.from(numbers(name, per, most, "a number from 0 to 1", isWeight));
+
+  const topK = count("topK", fields.topK);
+  const table = {
     modules,
     tokens,
     topK,
-    choices: Uint16Array.from(choices, (choice) => (choice === -1 ? noExpert : choice)),
-    weights: Float32Array.from(weights),
+    choices: choices("choices", "topK", topK),
+    weights: weights("weights", "topK", topK),
   };
+  const runnersUp = count("runnersUp", fields.runnersUp ?? 0);
+  if (runnersUp === 0) return table;
+  const nextChoices = choices("nextChoices", "runnersUp", runnersUp);
+  return { ...table, runnersUp, nextChoices, nextWeights: weights("nextWeights", "runnersUp", runnersUp) };
 }
+
+type IsRight = (value: number) => boolean;
 
 function tokenAt(place: string, json: unknown): TracedToken {
   const { id, text } = recordAt(place, json);

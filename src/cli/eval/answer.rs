@@ -176,10 +176,9 @@ struct Usage {
 
 impl Usage {
     fn add(&mut self, routing: &Routing) {
-        let Routing { names, top_k, choices, weights, .. } = routing;
+        let names = &routing.names;
         let mut sums = vec![0.0; names.experts.len()];
-        let cells = choices.chunks_exact((*top_k).max(1)).zip(weights.chunks_exact((*top_k).max(1)));
-        for (chosen, weights) in cells {
+        for (chosen, weights) in routing.cells() {
             // Numbers that are no place stand where fewer experts than k were chosen.
             let taken: Vec<(usize, f64)> = (chosen.iter().zip(weights))
                 .map(|(place, weight)| (*place as usize, f64::from(*weight)))

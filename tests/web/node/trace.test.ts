@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type RoutedChoice, RoutingTrace } from "../../../www/src/index.ts";
+import { noPlace, type PackedRouting } from "../../../www/src/packed_routing.ts";
+import { packTrace } from "../../../www/src/trace_data.ts";
 
 const layers = ["decoder.block.0.layer.0.SelfAttention.q", "decoder.block.0.layer.2.DenseReluDense.wo"];
 
@@ -68,8 +70,41 @@ describe("a routing trace", () => {
     assert.deepEqual([...byToken], [0.25, 1, 0.75, 0.5, 0]);
     assert.deepEqual([...byModule], [0.5, 0.5]);
     assert.equal(output.byExpert("unheard of").share, 0);
-    assert.deepEqual(output.runnersUp(2, 1), [{ expert: "money", weight: 0.25 }]);
-    assert.deepEqual(output.runnersUp(1, 0), []);
+    assert.deepEqual(output.runnersUpAt(2, 1), [], "choices say nothing of others");
+  });
+
+  test("tells who would have been next, and counts them in nothing", () => {
+    const packed = (firstToken: number, choices: number[], weights: number[]): PackedRouting => {
+      return { modules: layers.join("\n"), firstToken, tokens: 1, topK: 1, runnersUp: 2, choices, weights };
+    };
+    const none = noPlace;
+    const parts = [
+      packed(0, [2, 0, 1, 0, 2, none], [1, 0.25, 0.125, 1, 0.5, 0]),
+      packed(1, [none, 1, none, 0, none, none], [0, 0.5, 0, 1, 0, 0]),
+    ];
+    const tokens = ["x", "y"].map((text, id) => ({ id, text }));
+    const trace = new RoutingTrace(packTrace(parts, ["a", "b", "c"], [], tokens));
+    assert.deepEqual(trace.experts, ["c", "a", "b"], "the chosen first, in the order of their choice");
+    for (const { output } of [trace, RoutingTrace.fromJSON(JSON.parse(JSON.stringify(trace)))]) {
+      const next = [0, 1].map((token) => [0, 1].map((module) => output.runnersUpAt(token, module)));
+      assert.deepEqual(next, [
+        [
+          [
+            { expert: "a", weight: 0.25 },
+            { expert: "b", weight: 0.125 },
+          ],
+          [{ expert: "c", weight: 0.5 }],
+        ],
+        [[{ expert: "b", weight: 0.5 }], []],
+      ]);
+      assert.deepEqual(output.at(0, 0), [{ expert: "c", weight: 1 }]);
+      assert.deepEqual(output.at(1, 0), [], "the base alone");
+      assert.equal(output.byExpert("b").share, 0);
+      assert.deepEqual(output.shares(), [
+        { expert: "a", share: 2 / 3 },
+        { expert: "c", share: 1 / 3 },
+      ]);
+    }
   });
 
   test("measures entropy in bits", () => {

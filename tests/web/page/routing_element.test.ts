@@ -211,6 +211,21 @@ describe("under the strictest content policy", () => {
     assert.match((await label()) ?? "", /decoder block 0/);
   });
 
+  test("a cell tells who would have been next, all layers together do not", async () => {
+    const json = JSON.parse(JSON.stringify(smallTrace()));
+    const cells = json.output.tokens.length * json.output.modules.length;
+    const nextChoices = Array.from({ length: cells }, () => [2, -1]).flat();
+    const nextWeights = Array.from({ length: cells }, () => [0.125, 0]).flat();
+    Object.assign(json.output, { runnersUp: 2, nextChoices, nextWeights });
+    await show(RoutingTrace.fromJSON(json), [{ id: json.experts[2], title: "The third" }]);
+    const next = page.locator(".detail ul.next li");
+    assert.equal(await next.count(), 0);
+    await page.locator("[role=gridcell]").focus();
+    await page.keyboard.press("ArrowDown");
+    assert.match((await label()) ?? "", /: date 72 %, time 28 %; next The third$/);
+    assert.deepEqual(await next.allTextContents(), ["The third13 %"]);
+  });
+
   test("titles, ids and texts are text, whatever they contain", async () => {
     const trace = smallTrace([markup, "__proto__", "constructor"]);
     const hostile = { ...JSON.parse(JSON.stringify(trace)) };

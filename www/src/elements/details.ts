@@ -4,7 +4,7 @@ import { percent } from "../explain.ts";
 import type { ExpertShare, RoutingTable } from "../routing_table.ts";
 import { make } from "./make.ts";
 import type { Badge, ExpertPalette, Pattern } from "./palette.ts";
-import { type Place, rowInWords, sharesAt, spokenText, visibleText } from "./words.ts";
+import { nextAt, type Place, rowInWords, sharesAt, spokenText, visibleText } from "./words.ts";
 
 /** An expert's letter on its colour and pattern, with the class `badge`. Its name is to stand beside it. */
 export function badgeElement(badge: Badge): HTMLElement {
@@ -75,7 +75,20 @@ export function placeDetails(table: RoutingTable, place: Place, palette: ExpertP
     weights.length > 0
       ? make("ul", "weights", ...weights)
       : make("p", "", "No expert here: the base model computes alone."),
+    ...runnersUp(table, place, palette),
   ];
+}
+
+/** Who would have been next in a cell, and with what weight. */
+function runnersUp(table: RoutingTable, place: Place, palette: ExpertPalette): Node[] {
+  const next = nextAt(table, place);
+  if (next.length === 0) return [];
+  const items = next.map(({ expert, weight }) => {
+    const { name } = palette.badge(expert);
+    return make("li", "", make("span", "name", name), make("span", "number", percent(weight)));
+  });
+  const title = make("p", "next", "Not chosen, with the weight that each would have had as one more:");
+  return [title, make("ul", "next", ...items)];
 }
 
 /** The experts of a table, largest share first, as buttons that show where each one is. */

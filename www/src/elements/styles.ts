@@ -111,6 +111,15 @@ ul {
   align-items: center;
   margin-bottom: 0.35rem;
 }
+p.next, ul.next {
+  color: var(--_muted);
+  font-size: 0.8rem;
+}
+ul.next li {
+  display: flex;
+  justify-content: space-between;
+  gap: 0.5rem;
+}
 .bar {
   grid-column: 1 / -1;
   height: 0.35rem;

@@ -2,7 +2,7 @@
 
 import { percent } from "../explain.ts";
 import { layerInWords } from "../layers.ts";
-import type { ExpertShare, RoutingTable } from "../routing_table.ts";
+import type { ExpertShare, ExpertWeight, RoutingTable } from "../routing_table.ts";
 import type { TracedToken } from "../trace_data.ts";
 
 /** A place in the map. Row 0 is all layers together; row n is the module n - 1. */
@@ -31,15 +31,22 @@ export function sharesAt(table: RoutingTable, { token, row }: Place): ExpertShar
   return table.at(token, row - 1).map(({ expert, weight }) => ({ expert, share: weight }));
 }
 
+/** The runners-up of a cell; none of all layers together. */
+export function nextAt(table: RoutingTable, { token, row }: Place): ExpertWeight[] {
+  return row === 0 ? [] : table.runnersUpAt(token, row - 1);
+}
+
 export function rowInWords(table: RoutingTable, row: number): string {
   return row === 0 ? "all layers" : layerInWords(table.modules[row - 1] ?? "");
 }
 
-/** `Token 3 “2021”, decoder block 0, self q: Dates 75 %, Times 25 %` */
+/** `Token 3 “2021”, decoder block 0, self q: Dates 75 %, Times 25 %; next Amounts of money` */
 export function placeInWords(table: RoutingTable, place: Place, nameOf: (expert: string) => string): string {
   const token = table.tokens[place.token];
   const named = sharesAt(table, place).map(({ expert, share }) => `${nameOf(expert)} ${percent(share)}`);
   const experts = named.length > 0 ? named.join(", ") : "the base model alone";
   const spoken = token ? ` ${spokenText(token)}` : "";
-  return `Token ${place.token + 1}${spoken}, ${rowInWords(table, place.row)}: ${experts}`;
+  const next = nextAt(table, place).map(({ expert }) => nameOf(expert));
+  const behind = next.length > 0 ? `; next ${next.join(", ")}` : "";
+  return `Token ${place.token + 1}${spoken}, ${rowInWords(table, place.row)}: ${experts}${behind}`;
 }
