@@ -5,13 +5,8 @@ where it stopped; `--stages` runs some stages only, `--again` runs them even if 
 """
 import argparse
 import multiprocessing
-import os
 import shutil
 from pathlib import Path
-
-# Before torch is loaded: one thread per process, for the work is split over processes; room for all compiled kernels, or half the time goes into compiling them again.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
 import torch
 

@@ -2,7 +2,8 @@
 
     python -m ocean.results --gander ../target/release/gander --ocean ../www/demo/sixteen --out DIR --runs RUNS --to ../docs/results-tables.md
 
-DIR is what training and ocean.variants left. A run whose folder in RUNS has its summary is not run again.
+DIR is what training left, or nothing: then it is filled from OCEAN. Variants that it lacks are trained, one core each, which takes minutes for gates and an hour for the multitask model. A run
+whose folder in RUNS has its summary is not run again; with --only, other tables stay as they are.
 """
 import argparse
 import json
@@ -10,7 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from . import plots
+from . import plots, restore, variants
+from .contributors import MULTITASK
 from .kinds import KINDS
 
 PARTS = ("own", "composite", "other")
@@ -18,6 +20,8 @@ NAMES = {"own": "one kind", "composite": "several kinds", "all": "all lines"}
 SETS = ("2", "3", "4", "unseen", "between", "plain")
 BAD = ("noise", "noise-gates", "noise-told", "half", "copy")
 POOLS = (2, 4, 8, 16)
+STORED = "What the base is stored in"
+AGREEING = 100  #: lines on which choices are compared
 REGATED = ("date", "time", "phone", "email", "roman", "abbreviation")  #: whose gates are trained in other ways too
 
 HEAD = """# Tables
@@ -29,8 +33,8 @@ of 2000 bootstrap resamples. "pages" and "KB": what a first visitor fetches for 
 
 
 REGATINGS = {
-    "untold": "language loss alone, as in the paper", "gates-10": "10 steps", "gates-30": "30 steps", "gates-300": "300 steps", "examples-16": "100 steps on 16 lines",
-    "examples-256": "100 steps on 256 lines"}
+    "untold": "language loss alone, as in the paper", "gates-10": "10 steps", "gates-30": "30 steps", "gates-100": "100 steps, over the base as Q8_0 keeps it",
+    "gates-300": "300 steps", "examples-16": "100 steps on 16 lines", "examples-256": "100 steps on 256 lines"}
 
 
 class Run(NamedTuple):
@@ -58,7 +62,7 @@ def questions(ocean: Path, out: Path) -> dict[str, list[Run]]:
 
     rivals = "phatgoose none merged random retrieval average-activation arrow spectr oracle".split()
     return {
-        "Strategies": [run("", "strategies", ["--strategy", *rivals, "--model", f"multitask={out / 'variants/multitask.gguf'}"])],
+        "Strategies": [run("", "strategies", ["--strategy", *rivals, "--model", f"{MULTITASK}={out / f'variants/{MULTITASK}.gguf'}"])],
         "The rule beside it, on the same lines": [run("", "gated", ["--strategy", "gated", "phatgoose", "none"])],
         "How many experts serve a token": [run("", "k", [*short, "--top-k", "1", "2", "3", "4"])],
         "How many experts are in the pool": [
@@ -67,7 +71,7 @@ def questions(ocean: Path, out: Path) -> dict[str, list[Run]]:
         "How gates were trained": [regated("as shipped: 100 steps on new lines, told", "experts", out / "experts")] + [
             regated(title, folder, out / "variants" / folder) for folder, title in REGATINGS.items()] + [
             regated("language loss alone, and a noise expert gated likewise", "untold-noise", out / "variants/untold", out / "variants/noise")],
-        "What the base is stored in": [run("Q8_0", "pool", short), run("Q4_0", "q4_0", short, base=out / "base-q4_0.gguf"), run("float32", "float", short, base=out / "base-hf")],
+        STORED: [run("Q8_0", "pool", short), run("Q4_0", "q4_0", short, base=out / "base-q4_0.gguf"), run("float32", "float", short, base=out / "base-hf")],
         "What is saved": [run("exact", "pool", short)] + [
             run(f"--min-weight {weight}", f"min-weight-{weight}", [*short, "--min-weight", weight]) for weight in ("0.2", "0.4")] + [
             run(f"--min-share {share}", f"min-share-{share}", [*short, "--min-share", share]) for share in ("0.5", "0.8")] + [
@@ -75,10 +79,49 @@ def questions(ocean: Path, out: Path) -> dict[str, list[Run]]:
     }
 
 
-def carried_out(gander: Path, ocean: Path, runs: Path, run: Run) -> dict:
+def same_choices(gander: Path, ocean: Path, out: Path) -> str:
+    """How often the encoder's tokens choose the same two experts over other bases as over float32."""
+    texts = [json.loads(line)["input"] for line in (ocean / "eval/composite/2.jsonl").read_text().splitlines()[:AGREEING]]
+    experts = [ocean / "catalog.json", ocean / "words/catalog.json"]
+
+    def choices(base: Path) -> list[dict[tuple[str, int], frozenset[str]]]:
+        found = []
+        for text in texts:
+            command = [gander, "generate", "--base", base, "--experts", *experts, "--device", "cpu", "--max-new-tokens", "1", "--json", "--trace", f"--text={text}"]
+            routing = json.loads(subprocess.run([str(part) for part in command], check=True, capture_output=True).stdout)["routing"]
+            found.append({(choice["module"], choice["token"]): frozenset(choice["experts"]) for choice in routing if choice["module"].startswith("encoder")})
+        return found
+
+    exact = choices(out / "base-hf")
+    shares = []
+    for name, base in (("Q8_0", ocean / "base.gguf"), ("Q4_0", out / "base-q4_0.gguf")):
+        same = [mine == line[place] for line, other in zip(exact, choices(base)) for place, mine in other.items()]
+        shares.append(f"{name} {100 * sum(same) / len(same):.2f} %")
+    return f"The same two experts as with float32, of all choices in the encoder on {AGREEING} lines of two kinds: {', '.join(shares)}."
+
+
+def prepare(gander: Path, out: Path, run: Run) -> None:
+    """Make what it asks that is not there yet."""
+    apart = {expert.relative_to(out / "variants").parts[0] for expert in run.experts if expert.is_relative_to(out / "variants") and not (expert / "gates.safetensors").exists()}
+    for name in sorted(apart):
+        variants.make(out, name, list(REGATED))
+    q4_0, multitask = out / "base-q4_0.gguf", out / f"variants/{MULTITASK}.gguf"
+    if run.base == q4_0 and not q4_0.exists():
+        quantize(gander, out / "base-hf", q4_0, "q4_0")
+    if f"{MULTITASK}={multitask}" in run.options and not multitask.exists():
+        variants.make(out, MULTITASK, [])
+        quantize(gander, out / f"variants/{MULTITASK}-hf", multitask, "q8_0")
+
+
+def quantize(gander: Path, folder: Path, file: Path, kind: str) -> None:
+    subprocess.run([str(part) for part in (gander, "quantize", folder, "-o", file, "--type", kind)], check=True)
+
+
+def carried_out(gander: Path, ocean: Path, out: Path, runs: Path, run: Run) -> dict:
     """Its summary."""
     folder = runs / run.folder
     if not (folder / "summary.json").exists():
+        prepare(gander, out, run)
         data = [str(ocean / "eval" / name) for name in run.data]
         command = [gander, "eval", "--base", run.base, "--experts", *run.experts, "--data", *data, *run.options, "-o", folder]
         subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
@@ -117,6 +160,12 @@ def plot(summaries: list[tuple[Run, dict]]) -> str:
     return plots.bars(groups)
 
 
+def sections_of(tables: Path) -> dict[str, str]:
+    """title -> its section, of tables made before."""
+    _, *sections = ("\n" + tables.read_text() if tables.exists() else "").split("\n## ")
+    return {section.partition("\n")[0]: f"## {section.rstrip()}\n" for section in sections}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ocean.results", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gander", type=Path, required=True, help="the gander program")
@@ -124,19 +173,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder that training wrote, with its variants")
     parser.add_argument("--runs", type=Path, required=True, help="where results are kept")
     parser.add_argument("--to", type=Path, required=True, help="the tables; their pictures go into a folder of the same name")
+    parser.add_argument("--only", nargs="+", metavar="TITLE", help="the tables to make")
     options = parser.parse_args()
-    for folder, file, kind in (("base-hf", "base-q4_0.gguf", "q4_0"), ("variants/multitask-hf", "variants/multitask.gguf", "q8_0")):
-        if not (options.out / file).exists():
-            subprocess.run([str(part) for part in (options.gander, "quantize", options.out / folder, "-o", options.out / file, "--type", kind)], check=True)
-    parts = [HEAD.rstrip() + "\n"]
+    if not (options.out / "base-hf").exists():
+        restore.restore(options.ocean, options.out)
     pictures = options.to.with_suffix("")
     pictures.mkdir(exist_ok=True)
-    for title, runs in questions(options.ocean.resolve(), options.out.resolve()).items():
-        summaries = [(run, carried_out(options.gander, options.ocean, options.runs, run)) for run in runs]
+    sections = sections_of(options.to)
+    out = options.out.resolve()
+    asked = questions(options.ocean.resolve(), out)
+    for title in options.only or asked:
+        summaries = [(run, carried_out(options.gander, options.ocean, out, options.runs, run)) for run in asked[title]]
         picture = pictures / f"{title.lower().replace(',', '').replace(' ', '-')}.svg"
         picture.write_text(plot(summaries))
-        parts.append(f"## {title}\n\n![{title}: percent right, with intervals]({pictures.name}/{picture.name})\n\n{table(summaries)}\n")
-        options.to.write_text("\n".join(parts))
+        sections[title] = f"## {title}\n\n![{title}: percent right, with intervals]({pictures.name}/{picture.name})\n\n{table(summaries)}\n"
+        if title == STORED:
+            sections[title] += f"\n{same_choices(options.gander, options.ocean, out)}\n"
+        options.to.write_text("\n".join([HEAD.rstrip() + "\n", *(sections[title] for title in asked if title in sections)]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Experts that are not of the ocean, to ask what it stands: one for everything, bad ones, and gates trained otherwise.
 
-    python -m ocean.variants --out DIR [--only NAME,...]
+    python -m ocean.variants --out DIR --only NAME,...
 
     multitask     one LoRA trained on all kinds at once: what apart-trained experts are measured against
     half          a date expert after 300 steps
@@ -8,17 +8,13 @@
     noise         random A and B as large as the date expert's; its gates trained on dates by the language loss alone
     noise-told    the same, its gates told that dates are theirs: a bad expert that claims a kind
     noise-gates   random A and B, and random gates
-    gates-<n>     every expert of the ocean with gates of n steps
-    untold        every expert of the ocean with gates trained by the language loss alone, as in the paper
-    examples-<n>  every expert of the ocean with gates trained on n lines, over and over
+    gates-<n>     experts of the ocean with gates of n steps
+    untold        experts of the ocean with gates trained by the language loss alone, as in the paper
+    examples-<n>  experts of the ocean with gates trained on n lines, over and over
 """
 import argparse
-import os
 import shutil
 from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -73,33 +69,36 @@ def copy_lora(expert: Path, folder: Path) -> Path:
     return folder
 
 
+def make(out: Path, name: str, kinds: list[str]) -> None:
+    start, _, number = name.partition("-")
+    if name == MULTITASK:
+        multitask(out)
+    elif name == "half":
+        half(out)
+    elif name == "copy":
+        folder = copy_lora(out / "experts/phone", out / "variants/copy")
+        shutil.copyfile(out / "experts/phone/gates.safetensors", folder / "gates.safetensors")
+    elif start == "noise":
+        noise(out, name)
+    elif name == "untold":
+        regated(out, name, kinds, told=0.0)
+    elif start == "gates":
+        regated(out, name, kinds, steps=int(number))
+    elif start == "examples":
+        regated(out, name, kinds, examples=int(number))
+    else:
+        raise SystemExit(f"{name}: not a variant; known are those of --help")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ocean.variants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder that the ocean was trained in")
-    parser.add_argument("--only", default="multitask,half,copy,noise,noise-told,noise-gates,untold,gates-10,gates-30,gates-300,examples-16,examples-256", help="comma-separated")
+    parser.add_argument("--only", required=True, help="comma-separated")
     parser.add_argument("--kinds", default=",".join(KINDS), help="whose gates are trained otherwise")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    kinds = options.kinds.split(",")
     for name in options.only.split(","):
-        start, _, number = name.partition("-")
-        if name == MULTITASK:
-            multitask(options.out)
-        elif name == "half":
-            half(options.out)
-        elif name == "copy":
-            folder = copy_lora(options.out / "experts/phone", options.out / "variants/copy")
-            shutil.copyfile(options.out / "experts/phone/gates.safetensors", folder / "gates.safetensors")
-        elif start == "noise":
-            noise(options.out, name)
-        elif name == "untold":
-            regated(options.out, name, kinds, told=0.0)
-        elif start == "gates":
-            regated(options.out, name, kinds, steps=int(number))
-        elif start == "examples":
-            regated(options.out, name, kinds, examples=int(number))
-        else:
-            raise SystemExit(f"{name}: not a variant; known are those of --help")
+        make(options.out, name, options.kinds.split(","))
 
 
 if __name__ == "__main__":
