@@ -61,6 +61,8 @@ impl Processor {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Vnni => Form::Halves,
+            #[cfg(target_arch = "wasm32")]
+            Kind::Wasm => Form::Crossed,
             _ => Form::Whole,
         }
     }

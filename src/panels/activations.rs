@@ -33,6 +33,9 @@ pub(crate) enum Form {
     /// 16 bits each.
     #[default]
     Whole,
+    /// 16 bits each; of four that follow one another first those of the even columns, then those of the odd ones.
+    #[cfg(target_arch = "wasm32")]
+    Crossed,
     /// The upper bytes of all, then the lower: both signed, `quant = 256 · upper + lower`.
     #[cfg(target_arch = "x86_64")]
     Halves,
@@ -71,6 +74,10 @@ impl Activations {
         let (blocks, _) = floats.as_chunks::<BLOCK>();
         match self.form {
             Form::Whole => self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, LARGEST, whole))),
+            #[cfg(target_arch = "wasm32")]
+            Form::Crossed => {
+                self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, LARGEST, crossed)));
+            }
             #[cfg(target_arch = "x86_64")]
             Form::Halves => {
                 self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, LARGEST, halves)));
@@ -121,6 +128,7 @@ impl Block {
 
     /// Four quants that follow one another, of a whole form.
     #[inline]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     pub(super) fn quad(&self, place: usize) -> [[u8; 4]; 2] {
         [self.words[2 * place], self.words[2 * place + 1]]
     }
@@ -135,6 +143,16 @@ impl Block {
 
 fn whole(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
     bytemuck::cast(*quants)
+}
+
+#[cfg(any(test, target_arch = "wasm32"))]
+fn crossed(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
+    let (quads, _) = quants.as_chunks::<4>();
+    let mut crossed = [[0; 4]; BLOCK / 4];
+    for (crossed, [a, b, c, d]) in crossed.iter_mut().zip(quads) {
+        *crossed = [*a, *c, *b, *d];
+    }
+    bytemuck::cast(crossed)
 }
 
 #[cfg(any(test, target_arch = "x86_64"))]
@@ -160,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quants_are_the_nearest_in_both_forms_and_carry_their_sum() {
+    fn quants_are_the_nearest_in_every_form_and_carry_their_sum() {
         let mut random = fastrand::Rng::with_seed(1);
         for magnitude in [1e-30, 1e-3, 1.0, 1e4, 1e30] {
             let floats: [f32; BLOCK] = std::array::from_fn(|_| (random.f32() - 0.5) * magnitude);
@@ -171,6 +189,10 @@ mod tests {
             for (quant, x) in quants.iter().zip(floats) {
                 let error = f64::from(*quant) * f64::from(scale) - f64::from(x);
                 assert!(error.abs() <= 0.51 * f64::from(scale), "{x}: {quant} × {scale}");
+            }
+            let crossed: [[i16; 4]; BLOCK / 4] = bytemuck::cast(Block::new(&floats, LARGEST, crossed).words);
+            for (quad, [a, c, b, d]) in quants.chunks_exact(4).zip(crossed) {
+                assert_eq!(quad, [a, b, c, d]);
             }
             let bytes: [i8; 2 * BLOCK] = bytemuck::cast(Block::new(&floats, LARGEST, halves).words);
             let (upper, lower) = bytes.split_at(BLOCK);
