@@ -19,6 +19,8 @@ mod activations;
 pub(crate) mod arm;
 mod factors;
 pub(crate) mod plain;
+#[cfg(all(target_arch = "wasm32", feature = "relaxed-simd"))]
+pub(crate) mod relaxed;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod wasm;
 #[cfg(target_arch = "x86_64")]

@@ -4,6 +4,8 @@
 
 #[cfg(target_arch = "aarch64")]
 use crate::panels::arm;
+#[cfg(all(target_arch = "wasm32", feature = "relaxed-simd"))]
+use crate::panels::relaxed::Relaxed;
 #[cfg(target_arch = "wasm32")]
 use crate::panels::wasm;
 #[cfg(target_arch = "x86_64")]
@@ -27,6 +29,8 @@ enum Kind {
     Neon,
     #[cfg(target_arch = "wasm32")]
     Wasm,
+    #[cfg(all(target_arch = "wasm32", feature = "relaxed-simd"))]
+    Relaxed(Relaxed),
 }
 
 /// Whether products in plain code are compiled: in WebAssembly, which has vectors everywhere, for tests alone, since pages load
@@ -46,6 +50,8 @@ impl Processor {
         let kinds = [(Kind::Plain, true), (Kind::Neon, true)];
         #[cfg(target_arch = "wasm32")]
         let kinds = [(Kind::Plain, HAS_PLAIN), (Kind::Wasm, true)];
+        #[cfg(all(target_arch = "wasm32", feature = "relaxed-simd"))]
+        let kinds = kinds.into_iter().chain(Relaxed::all().map(|relaxed| (Kind::Relaxed(relaxed), true)));
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32")))]
         let kinds = [(Kind::Plain, true)];
         kinds.into_iter().filter(|(_, is_there)| *is_there).map(|(kind, _)| Processor(kind))
@@ -63,6 +69,8 @@ impl Processor {
             Kind::Avx512Vnni => Form::Halves,
             #[cfg(target_arch = "wasm32")]
             Kind::Wasm => Form::Crossed,
+            #[cfg(all(target_arch = "wasm32", feature = "relaxed-simd"))]
+            Kind::Relaxed(_) => Form::Halves,
             _ => Form::Whole,
         }
     }
@@ -80,6 +88,8 @@ impl Processor {
             Kind::Neon => 1,
             #[cfg(target_arch = "wasm32")]
             Kind::Wasm => 2,
+            #[cfg(all(target_arch = "wasm32", feature = "relaxed-simd"))]
+            Kind::Relaxed(_) => 2,
         }
     }
 
@@ -109,6 +119,8 @@ impl Processor {
             Kind::Neon => unsafe { arm::neon(panel, bits, tokens) },
             #[cfg(target_arch = "wasm32")]
             Kind::Wasm => wasm::multiply(panel, bits, tokens),
+            #[cfg(all(target_arch = "wasm32", feature = "relaxed-simd"))]
+            Kind::Relaxed(relaxed) => relaxed.multiply(panel, bits, tokens),
         }
     }
 
@@ -149,6 +161,8 @@ impl Processor {
             Kind::Neon => unsafe { arm::neon_factor(panel, tokens) },
             #[cfg(target_arch = "wasm32")]
             Kind::Wasm => wasm::multiply_factor(panel, tokens),
+            #[cfg(all(target_arch = "wasm32", feature = "relaxed-simd"))]
+            Kind::Relaxed(_) => wasm::multiply_factor(panel, tokens),
         }
     }
 }

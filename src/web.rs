@@ -42,12 +42,18 @@ thread_local! {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct DeviceInfo<'a> {
     /// As JavaScript names it: "cpu", "webgpu" or "webgpu+cpu".
     name: &'static str,
     reason: &'a str,
     adapter: Option<&'a str>,
+    /// "plain" or "relaxed".
+    wasm_build: &'static str,
 }
+
+/// Which build of this crate this is.
+const WASM_BUILD: &str = if cfg!(feature = "relaxed-simd") { "relaxed" } else { "plain" };
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -315,7 +321,7 @@ impl Engine {
             "gpu+cpu" => "webgpu+cpu",
             name => name,
         };
-        to_js(&DeviceInfo { name, reason: &self.reason, adapter })
+        to_js(&DeviceInfo { name, reason: &self.reason, adapter, wasm_build: WASM_BUILD })
     }
 
     /// After a device failed or went away: the same base and experts on a device that is there, a GPU if one was asked for

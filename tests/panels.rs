@@ -104,8 +104,17 @@ fn extreme_numbers_are_exact() {
     };
     let bytes = pack(&[&matrix], Bits::Eight);
     let panels = Panels { bytes: &bytes, cols: 32, bits: Bits::Eight };
-    for signs in [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]] {
-        let floats: Vec<f32> = (0..32).map(|at| 32639.0 * signs[at % 2]).collect();
+    let largest = |signs: [f32; 2]| (0..32).map(|at| 32639.0 * signs[at % 2]).collect();
+    // In halves these are 0 and −128, −126 and −128, but for the first, which keeps the scale.
+    let least_halves = |x: f32| (0..32).map(|at| if at == 0 { 32639.0 } else { x }).collect();
+    let cases: [Vec<f32>; 5] = [
+        largest([1.0, 1.0]),
+        largest([-1.0, -1.0]),
+        largest([1.0, -1.0]),
+        least_halves(-128.0),
+        least_halves(-32640.0 + 256.0),
+    ];
+    for floats in cases {
         for processor in Processor::all() {
             let found = multiply(&panels, &floats, 16, processor);
             for (found, row) in found.iter().zip(quants.chunks_exact(32)) {

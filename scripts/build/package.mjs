@@ -1,16 +1,17 @@
-// www/src/ -> www/dist/: the npm package, as ES modules with their types and the WebAssembly file beside them.
+// www/src/ -> www/dist/: the npm package, as ES modules with their types and the WebAssembly files beside them.
 
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { runOrThrow } from "../lib/command.mjs";
 import { distFolder, packageFolder, root } from "../lib/paths.mjs";
+import { wasmBuilds } from "./wasm_builds.mjs";
 
 export async function buildPackage() {
   rmSync(distFolder, { recursive: true, force: true });
   mkdirSync(distFolder, { recursive: true });
   await bundlePackage(distFolder);
-  copyFileSync(join(packageFolder, "gander_bg.wasm"), join(distFolder, "gander_bg.wasm"));
+  for (const { file } of wasmBuilds) copyFileSync(join(packageFolder, file), join(distFolder, file));
   await runOrThrow(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.types.json"]);
 }
 

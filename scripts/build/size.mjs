@@ -13,15 +13,21 @@ const apart = new Set(["routing_element.js"]);
 /** Prints the sizes of the package's modules; throws if they have outgrown their limits. */
 export function checkSize() {
   const total = { raw: 0, brotli: 0 };
+  /** Of the builds of the engine a page loads one: the largest counts. */
+  const engine = { raw: 0, brotli: 0 };
   for (const name of readdirSync(distFolder).filter((file) => /\.(js|wasm)$/.test(file))) {
     const bytes = readFileSync(join(distFolder, name));
     const size = { raw: bytes.length, brotli: brotliSize(bytes) };
     print(name, size);
     if (apart.has(name)) continue;
-    total.raw += size.raw;
-    total.brotli += size.brotli;
+    const isEngine = name.endsWith(".wasm");
+    for (const kind of ["raw", "brotli"]) {
+      if (isEngine) engine[kind] = Math.max(engine[kind], size[kind]);
+      else total[kind] += size[kind];
+    }
   }
-  print("together, as a page loads", total);
+  for (const kind of ["raw", "brotli"]) total[kind] += engine[kind];
+  print("together, as one page loads", total);
   for (const kind of ["raw", "brotli"]) {
     if (total[kind] > limits[kind]) {
       throw new Error(

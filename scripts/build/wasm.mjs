@@ -1,45 +1,87 @@
-// src/ -> pkg/: the crate compiled to WebAssembly, with its JavaScript glue, optimised for size.
+// src/ -> pkg/: the crate compiled to WebAssembly, in each of its builds, with the JavaScript glue that they share.
 
-import { readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { outputOf, runOrThrow } from "../lib/command.mjs";
-import { packageFolder, root, wasmTarget } from "../lib/paths.mjs";
+import { localCache, packageFolder, root, wasmTarget } from "../lib/paths.mjs";
 import { say } from "../lib/say.mjs";
 import { fingerprint, isFresh, markFresh } from "../lib/stamp.mjs";
 import { ensureWasmTarget } from "../setup/wasm_target.mjs";
 import { ensureWasmBindgen } from "../setup/wasm_tools.mjs";
+import { wasmBuilds } from "./wasm_builds.mjs";
+
+const builtFolder = join(localCache, "wasm");
+const outputs = ["gander.js", "gander_bg.wasm", "gander.d.ts"];
 
 export async function buildWasm() {
   const environment = await ensureWasmTarget();
-  const tools = await ensureWasmBindgen();
-  const bindgen = join(tools, "wasm-bindgen");
+  const bindgen = join(await ensureWasmBindgen(), "wasm-bindgen");
+  for (const build of wasmBuilds) await buildOne(build, environment, bindgen);
 
-  say("cargo build for WebAssembly ...");
-  const build = ["build", "--lib", "--release", "--locked", "--no-default-features", "--target", wasmTarget];
-  await runOrThrow("cargo", build, { environment });
+  rmSync(packageFolder, { recursive: true, force: true });
+  mkdirSync(packageFolder, { recursive: true });
+  const [first, ...others] = wasmBuilds;
+  for (const name of ["gander.js", "gander.d.ts"]) {
+    copyFileSync(join(builtFolder, first.name, name), join(packageFolder, name));
+    for (const other of others) expectSame(name, first, other);
+  }
+  for (const { name, file } of wasmBuilds) {
+    copyFileSync(join(builtFolder, name, "gander_bg.wasm"), join(packageFolder, file));
+  }
+}
+
+/** @param {import("./wasm_builds.mjs").WasmBuild} build */
+async function buildOne(build, environment, bindgen) {
+  say(`cargo build for WebAssembly (${build.name}) ...`);
+  const cargo = ["build", "--lib", "--release", "--locked", "--no-default-features", "--target", wasmTarget];
+  await runOrThrow("cargo", [...cargo, ...build.cargo], { environment });
 
   // Cargo knows by itself what is fresh; the two steps after it do not.
   const compiled = join(targetFolder(), wasmTarget, "release/gander.wasm");
-  const outputs = ["gander.js", "gander_bg.wasm", "gander.d.ts"].map((name) => join(packageFolder, name));
+  const folder = join(builtFolder, build.name);
   const lock = readFileSync(join(root, "package-lock.json"));
   // The package says where the module is; a second `new URL` would only make bundlers copy it twice.
   const glue = ["--target", "web", "--omit-default-module-path"];
   const version = outputOf(bindgen, ["--version"]) ?? "";
-  const inputs = fingerprint(readFileSync(compiled), lock, version, ...glue);
-  if (isFresh("wasm", inputs, outputs)) return;
+  const inputs = fingerprint(readFileSync(compiled), lock, version, ...glue, ...build.wasmOpt);
+  const stamp = `wasm-${build.name}`;
+  if (
+    isFresh(
+      stamp,
+      inputs,
+      outputs.map((name) => join(folder, name)),
+    )
+  )
+    return;
 
-  say("wasm-bindgen and wasm-opt ...");
-  rmSync(packageFolder, { recursive: true, force: true });
-  await runOrThrow(bindgen, [compiled, "--out-dir", packageFolder, ...glue]);
-  const module = join(packageFolder, "gander_bg.wasm");
+  say(`wasm-bindgen and wasm-opt (${build.name}) ...`);
+  rmSync(folder, { recursive: true, force: true });
+  await runOrThrow(bindgen, [compiled, "--out-dir", folder, ...glue]);
+  const module = join(folder, "gander_bg.wasm");
   await runOrThrow(process.execPath, [
     join(root, "node_modules/binaryen/bin/wasm-opt"),
     // -O3 and not -Oz: the matrix products are most of the time and little of the size.
     ...["-O3", "--enable-simd", "--enable-bulk-memory", "--enable-nontrapping-float-to-int"],
     ...["--enable-sign-ext", "--enable-mutable-globals", "--enable-reference-types", "--enable-multivalue"],
+    ...build.wasmOpt,
     ...[module, "-o", module],
   ]);
-  markFresh("wasm", inputs);
+  markFresh(stamp, inputs);
+}
+
+function expectSame(name, ...builds) {
+  const [first, other] = builds.map((build) =>
+    withoutNotes(readFileSync(join(builtFolder, build.name, name), "utf8")),
+  );
+  if (first !== other) {
+    const [a, b] = builds.map((build) => join(builtFolder, build.name, name));
+    throw new Error(`${a} and ${b} differ; expected one glue that fits every build`);
+  }
+}
+
+/** A note tells a function's place in the module's table, which is another in each build. */
+function withoutNotes(script) {
+  return script.replaceAll(/^\s*\/\/ Cast intrinsic for .*$/gm, "");
 }
 
 function targetFolder() {

@@ -7,6 +7,7 @@ import { buildPackage } from "../build/package.mjs";
 import { makeReference, referenceFile } from "../build/reference.mjs";
 import { checkSize } from "../build/size.mjs";
 import { buildWasm } from "../build/wasm.mjs";
+import { relaxed, wasmBuilds } from "../build/wasm_builds.mjs";
 import { run } from "../lib/command.mjs";
 import { root, wasmTarget } from "../lib/paths.mjs";
 import { say } from "../lib/say.mjs";
@@ -58,7 +59,14 @@ export const stages = [
     run: async () => {
       const environment = await ensureWasmTarget();
       const target = ["--target", wasmTarget, "--no-default-features", "--lib", "--tests"];
-      return step("cargo", ["clippy", "--locked", ...target, "--", "-D", "warnings"], environment);
+      const counts = { passed: 0, failed: 0, skipped: 0 };
+      for (const build of wasmBuilds) {
+        const lint = ["clippy", "--locked", ...target, ...build.cargo, "--", "-D", "warnings"];
+        const { passed, failed } = await step("cargo", lint, environment);
+        counts.passed += passed;
+        counts.failed += failed;
+      }
+      return counts;
     },
   },
   {
@@ -101,6 +109,11 @@ export const stages = [
     run: testRustInChromium,
   },
   {
+    name: "wasm-relaxed",
+    title: "products of weights with relaxed SIMD in Chromium (wasm-pack)",
+    run: testRelaxedInChromium,
+  },
+  {
     name: "firefox",
     title: "every kernel in Firefox (wasm-pack)",
     run: testKernelsInFirefox,
@@ -122,19 +135,27 @@ export const stages = [
   },
 ];
 
+const inChromium = ["--chrome", "--chromedriver", chromedriver];
+
 async function testRustInChromium() {
   await ensureBrowser();
   // The same files as natively.
-  return testRustInBrowser(["--chrome", "--chromedriver", chromedriver], "*");
+  return testRustInBrowser(inChromium, ["--test", "*"]);
+}
+
+/** Of all that is compiled, only tiles of panels differ: their own tests, and the kernels that multiply with them. */
+async function testRelaxedInChromium() {
+  await ensureBrowser();
+  return testRustInBrowser(inChromium, [...relaxed.cargo, "--lib", "--test", "panels", "--test", "kernels"]);
 }
 
 async function testKernelsInFirefox() {
   await ensureFirefox();
   const geckodriver = join(await ensureGeckodriver(), "geckodriver");
-  return testRustInBrowser(["--firefox", "--geckodriver", geckodriver], "kernels");
+  return testRustInBrowser(["--firefox", "--geckodriver", geckodriver], ["--test", "kernels"]);
 }
 
-async function testRustInBrowser(browser, files) {
+async function testRustInBrowser(browser, tests) {
   const environment = {
     ...(await ensureWasmTarget()),
     ...(await ensureVulkan()),
@@ -144,8 +165,8 @@ async function testRustInBrowser(browser, files) {
   };
   const wasmPack = join(await ensureWasmPack(), "wasm-pack");
   // Not --release: link-time optimisation of each test file would take minutes.
-  const tests = ["--", "--locked", "--no-default-features", "--test", files];
-  const test = ["test", "--mode", "no-install", "--headless", ...browser, ...tests];
+  const cargo = ["--", "--locked", "--no-default-features", ...tests];
+  const test = ["test", "--mode", "no-install", "--headless", ...browser, ...cargo];
   const { status, output } = await run(wasmPack, test, { environment });
   return countLibtest(output, status);
 }

@@ -37,7 +37,7 @@ pub(crate) enum Form {
     #[cfg(target_arch = "wasm32")]
     Crossed,
     /// The upper bytes of all, then the lower: both signed, `quant = 256 · upper + lower`.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", all(target_arch = "wasm32", feature = "relaxed-simd")))]
     Halves,
     /// 14 bits each, in 16.
     Short,
@@ -78,7 +78,7 @@ impl Activations {
             Form::Crossed => {
                 self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, LARGEST, crossed)));
             }
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(any(target_arch = "x86_64", all(target_arch = "wasm32", feature = "relaxed-simd")))]
             Form::Halves => {
                 self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, LARGEST, halves)));
             }
@@ -135,7 +135,7 @@ impl Block {
 
     /// The upper and the lower bytes of four quants that follow one another, in halves.
     #[inline]
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", all(target_arch = "wasm32", feature = "relaxed-simd")))]
     pub(super) fn quad_halves(&self, place: usize) -> [[u8; 4]; 2] {
         [self.words[place], self.words[place + 8]]
     }
@@ -155,7 +155,7 @@ fn crossed(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
     bytemuck::cast(crossed)
 }
 
-#[cfg(any(test, target_arch = "x86_64"))]
+#[cfg(any(test, target_arch = "x86_64", all(target_arch = "wasm32", feature = "relaxed-simd")))]
 fn halves(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
     let mut bytes = [0u8; 2 * BLOCK];
     let (upper, lower) = bytes.split_at_mut(BLOCK);

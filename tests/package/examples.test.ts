@@ -140,7 +140,7 @@ test("esbuild bundles it; the worker and the WebAssembly file are copied beside 
     format: "esm",
   });
   assert.deepEqual(warnings, []);
-  for (const name of ["worker.js", "gander_bg.wasm"]) {
+  for (const name of ["worker.js", "gander_bg.wasm", "gander_relaxed_bg.wasm"]) {
     copyFileSync(join(app, "node_modules/gander/www/dist", name), join(dist, name));
   }
   addOcean(dist);

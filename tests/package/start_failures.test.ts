@@ -51,7 +51,7 @@ const cases: Record<string, Case> = {
   "the WebAssembly file is not there": {
     prepare: missing("**/*.wasm"),
     code: "worker",
-    message: /gander_bg\.wasm: .*404.*pass wasmUrl/,
+    message: /gander_relaxed_bg\.wasm: .*404.*pass wasmUrl/,
   },
   "a page is sent in place of the WebAssembly file": {
     prepare: (context) =>
@@ -59,7 +59,7 @@ const cases: Record<string, Case> = {
         route.fulfill({ contentType: "text/html", body: "<!doctype html>" }),
       ),
     code: "worker",
-    message: /gander_bg\.wasm: .*magic word.*pass wasmUrl/,
+    message: /gander_relaxed_bg\.wasm: .*magic word.*pass wasmUrl/,
   },
   "the module for the caller's own thread is not there": {
     prepare: missing("**/worker.js"),
@@ -70,7 +70,7 @@ const cases: Record<string, Case> = {
   "the policy forbids WebAssembly": {
     policy: "default-src 'self'",
     code: "worker",
-    message: /gander_bg\.wasm: .*'wasm-unsafe-eval'/,
+    message: /gander_relaxed_bg\.wasm: .*'wasm-unsafe-eval'/,
   },
   "the policy forbids workers": {
     policy: "default-src 'self' 'wasm-unsafe-eval'; worker-src 'none'",
@@ -80,7 +80,7 @@ const cases: Record<string, Case> = {
   "the policy forbids to fetch": {
     policy: "default-src 'self' 'wasm-unsafe-eval'; connect-src 'none'",
     code: "worker",
-    message: /gander_bg\.wasm: .*CSP connect-src/,
+    message: /gander_relaxed_bg\.wasm: .*CSP connect-src/,
   },
   "another origin keeps its files to itself": {
     foreignBase: true,

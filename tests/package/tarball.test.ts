@@ -9,7 +9,7 @@ import { installed } from "./support.ts";
 const manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
 const read = (name: string) => readFileSync(join(installed, name), "utf8");
 
-test("it holds the modules, their types, the WebAssembly file and its papers, and nothing else", () => {
+test("it holds the modules, their types, the WebAssembly files and its papers, and nothing else", () => {
   const files = readdirSync(installed, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1))
@@ -23,6 +23,7 @@ test("it holds the modules, their types, the WebAssembly file and its papers, an
     "www/dist/errors.d.ts",
     "www/dist/explain.d.ts",
     "www/dist/gander_bg.wasm",
+    "www/dist/gander_relaxed_bg.wasm",
     "www/dist/generation.d.ts",
     "www/dist/index.d.ts",
     "www/dist/index.js",
@@ -71,6 +72,7 @@ test("each file of the package is asked for in one place, in the form that bundl
   );
   assert.deepEqual(found.sort(), [
     'new URL("./gander_bg.wasm",import.meta.url)',
+    'new URL("./gander_relaxed_bg.wasm",import.meta.url)',
     'new URL("./worker.js",import.meta.url)',
   ]);
 });

@@ -88,7 +88,8 @@ export class ScriptedEngine implements Engine {
   }
 
   deviceInfo(): LoadedDevice {
-    return { name: this.#device, reason: this.reopened > 0 ? "reopened" : "scripted", adapter: null };
+    const reason = this.reopened > 0 ? "reopened" : "scripted";
+    return { name: this.#device, reason, adapter: null, wasmBuild: "plain" };
   }
 
   async reopen(): Promise<void> {

@@ -25,6 +25,7 @@ import type {
   ScoreOptions,
   Scores,
 } from "./types.ts";
+import { chosenWasm } from "./wasm_builds.ts";
 import { WorkerHost, type WorkerLike } from "./worker_host.ts";
 
 export { GanderError, type GanderErrorCode } from "./errors.ts";
@@ -67,7 +68,11 @@ export class Gander {
    */
   static async load(options: LoadOptions): Promise<Gander> {
     // Found here and told to the worker: whoever copies the worker does not look inside for what it needs.
-    const request = loadRequest(options, ownFile(new URL("./gander_bg.wasm", import.meta.url)).href);
+    const wasm = chosenWasm({
+      plain: ownFile(new URL("./gander_bg.wasm", import.meta.url)),
+      relaxed: ownFile(new URL("./gander_relaxed_bg.wasm", import.meta.url)),
+    });
+    const request = loadRequest(options, wasm.href);
     const signal = options.signal ?? new AbortController().signal;
     if (signal.aborted) throw aborted("load", signal);
     const host = await createHost(options.inline ?? typeof Worker === "undefined");

@@ -15,10 +15,7 @@ export function loadRequest(options: LoadOptions, wasmUrl: string): LoadRequest 
   const request: LoadRequest = {
     base: loadableBase(options.base),
     device: knownDevice(options.device ?? "auto"),
-    wasmUrl:
-      options.wasmUrl === undefined
-        ? wasmUrl
-        : absoluteUrl(options.wasmUrl, "wasmUrl", ["https:", "http:", "blob:", "data:", "file:"]),
+    wasmUrl: options.wasmUrl === undefined ? wasmUrl : absoluteUrl(options.wasmUrl, "wasmUrl", wasmSchemes),
   };
   checkBudget("budget", options.budget);
   if (options.budget) request.budget = options.budget;
@@ -44,6 +41,12 @@ function checkedCache(options: CacheOptions): CacheOptions {
   const { folder, ...numbers } = options;
   return { ...checkedNumbers("cache", numbers), ...(folder === undefined ? {} : { folder }) };
 }
+
+/** Besides what is fetched from a server: a file, in Node, and what lies in an extension's own folder. */
+const wasmSchemes = [
+  ...["https:", "http:", "blob:", "data:", "file:"],
+  ...["chrome-extension:", "moz-extension:", "safari-web-extension:"],
+];
 
 /** Options that are all numbers above 0; those set to undefined are left out. */
 function checkedNumbers<Options extends object>(option: string, options: Options): Options {

@@ -160,7 +160,15 @@ export interface LoadedDevice {
   reason: string;
   /** The GPU, as far as the browser names it. */
   adapter: string | null;
+  /**
+   * Which of the package's WebAssembly files runs: `relaxed` where the engine has relaxed SIMD, which makes products of quantised
+   * weights faster on some processors (ARM, x86 with VNNI), otherwise `plain`. Both give the same bits.
+   */
+  wasmBuild: WasmBuild;
 }
+
+/** A WebAssembly file of the package. */
+export type WasmBuild = "plain" | "relaxed";
 
 /** How much may be fetched. What is in the cache already costs nothing. */
 export interface Budget {
@@ -258,7 +266,10 @@ export interface LoadOptions {
    * checked, and fetched once and for all; others are compared with the server's version each time.
    */
   integrity?: Record<string, string>;
-  /** Where `gander_bg.wasm` is. Default: beside the package's modules, or where the bundler put it. */
+  /**
+   * Where the one WebAssembly file to load is, `gander_bg.wasm` or, for engines with relaxed SIMD, `gander_relaxed_bg.wasm`. Default:
+   * the one that fits, beside the package's modules or where the bundler put it.
+   */
   wasmUrl?: string | URL;
 }
 

@@ -15,7 +15,7 @@ export async function startEngineModule(wasmUrl: string): Promise<EngineModule> 
       "worker",
       url.href,
       `the WebAssembly module did not start (${error})`,
-      "gander_bg.wasm of this release there (else pass wasmUrl), and a policy of the page that lets it run: CSP connect-src, " +
+      "that file of this release there (else pass wasmUrl), and a policy of the page that lets it run: CSP connect-src, " +
         "and script-src 'wasm-unsafe-eval'",
       { cause: error },
     );

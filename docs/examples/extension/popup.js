@@ -10,6 +10,7 @@ try {
   const model = await Gander.load({
     base: `${MODEL}base.gguf`,
     experts: `${MODEL}catalog.json`,
+    wasmUrl: "gander/gander_bg.wasm",
     onProgress: ({ file, loaded, total }) => {
       output.textContent = total ? `${file}: ${Math.round((100 * loaded) / total)} %` : file;
     },

@@ -1,7 +1,12 @@
 // Keeps the page and the package. Raise the version with every release of either.
 const CACHE = "gander-example-1";
 
-const FILES = ["./", "./main.js", "./gander/index.js", "./gander/worker.js", "./gander/gander_bg.wasm"];
+// Of the two WebAssembly files the package loads the one that fits the browser.
+const FILES = [
+  "./",
+  "./main.js",
+  ...["index.js", "worker.js", "gander_bg.wasm", "gander_relaxed_bg.wasm"].map((name) => `./gander/${name}`),
+];
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)));

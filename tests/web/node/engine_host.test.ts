@@ -297,7 +297,9 @@ describe("generating", () => {
     assert.equal((await generate("abc")).stats.pagesFetched, 4);
     const requests = server.requests.length;
     await assert.rejects(generate("unplug"), { code: "device-lost" });
-    assert.deepEqual(devices, [{ name: "webgpu+cpu", reason: "reopened", adapter: null }]);
+    assert.deepEqual(devices, [
+      { name: "webgpu+cpu", reason: "reopened", adapter: null, wasmBuild: "plain" },
+    ]);
     assert.equal((await generate("abc")).stats.pagesFromCache, 4);
     assert.equal(server.requests.length, requests);
   });
