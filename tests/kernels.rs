@@ -31,6 +31,7 @@ mod support;
 mod table;
 
 use gander::device::Device;
+use gander::recording::Integers;
 use support::{async_test, report, test_on};
 
 #[cfg(target_arch = "wasm32")]
@@ -54,17 +55,34 @@ async fn run_all(mut device: Device) {
     for case in &cases {
         failures.extend(case.run(&mut device).await.err());
     }
-    // What a real GPU is given differs for some kernels, and is right on any.
-    if let Device::Gpu(gpu) = &mut device
-        && gpu.adapter().is_software
-    {
-        gpu.take_for_hardware();
+    // What a real GPU is given differs for some kernels, and is right on any; and so are whole numbers, wherever the shading
+    // language has their dot products.
+    let mut ways = vec![];
+    if let Device::Gpu(gpu) = &mut device {
+        let is_software = gpu.adapter().is_software;
+        if is_software {
+            gpu.take_for_hardware();
+            ways.push(Integers::default());
+        }
+        if gpu.has_integer_dots() {
+            ways.push(Integers { one_token: true, many_tokens: true });
+        }
+        assert!(gpu.has_integer_dots() || support::may_lack_integer_dots(), "no integer dot products");
+    }
+    for integers in &ways {
+        if let Device::Gpu(gpu) = &mut device {
+            gpu.set_integers(*integers);
+        }
         for case in cases.iter().filter(|case| case.name.starts_with("linear")) {
-            failures.extend(case.run(&mut device).await.err());
+            failures.extend(case.run(&mut device).await.err().map(|error| format!("{integers:?}: {error}")));
         }
     }
     let place = support::describe(&device);
-    report(&format!("conformance: {} cases on {place}, {} failed", cases.len(), failures.len()));
+    let again = match &ways[..] {
+        [] => String::new(),
+        ways => format!(", linear layers again as {ways:?}"),
+    };
+    report(&format!("conformance: {} cases on {place}{again}, {} failed", cases.len(), failures.len()));
     assert!(failures.is_empty(), "on {place}:\n{}", failures.join("\n"));
     assert_eq!(cases.len(), table::CASES, "the number of cases changed: change CASES");
 }

@@ -48,17 +48,6 @@ fn weights16(row: u32, part: u32) -> array<vec4<f32>, 4> {
     );
 }
 
-/// Weights 16 `part` to 16 `part` + 15 of a row, times u. The scale of a block stays outside the sum.
-fn dot16(row: u32, part: u32, u0: vec4<f32>, u1: vec4<f32>, u2: vec4<f32>, u3: vec4<f32>) -> f32 {
-    if FORMAT == Q8_0 {
-        let quants = values[(row * launch.values.cols + part * 16u) / 16u];
-        let sum = dot(bytes(quants.x), u0) + dot(bytes(quants.y), u1) + dot(bytes(quants.z), u2) + dot(bytes(quants.w), u3);
-        return block_scale(row, part / 2u) * sum;
-    }
-    let weights = weights16(row, part);
-    return dot(weights[0], u0) + dot(weights[1], u1) + dot(weights[2], u2) + dot(weights[3], u3);
-}
-
 /// Four 16-bit floats.
 fn pairs(words: vec2<u32>) -> vec4<f32> {
     if FORMAT == BF16 {

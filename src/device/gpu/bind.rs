@@ -56,7 +56,7 @@ impl Gpu {
         uniforms: &wgpu::Buffer,
         (offset, size): (u64, u64),
     ) -> BoundDispatch {
-        let target = Target { is_software: self.adapter.is_software };
+        let target = Target { is_software: self.adapter.is_software, integers: self.integers };
         let program = (dispatch.kernel.gpu)(dispatch, target);
         let made = &mut self.counts.objects;
         let (pipeline, layout) = self.pipelines.get(&self.device, dispatch.kernel, &program, made);

@@ -18,6 +18,7 @@ use faults::Faults;
 use pipelines::Pipelines;
 
 use crate::error::ErrorCode;
+use crate::recording::Integers;
 use crate::tensor::{BufferId, Tensor};
 
 /// Bytes up to which a buffer may also be a uniform: the control words.
@@ -35,6 +36,8 @@ pub struct Gpu {
     encoder: Option<wgpu::CommandEncoder>,
     staging: Option<wgpu::Buffer>,
     faults: Faults,
+    has_integer_dots: bool,
+    integers: Integers,
     /// Bytes of a buffer for which there is no memory; for tests.
     refused_from: usize,
     /// What was done so far.
@@ -63,6 +66,21 @@ impl Gpu {
     /// Computes from now on as on hardware, even where a CPU plays the GPU. For tests: it is slower there.
     pub fn take_for_hardware(&mut self) {
         self.adapter.is_software = false;
+    }
+
+    /// Whether its shaders may have integer dot products: WGSL's `packed_4x8_integer_dot_product`.
+    pub fn has_integer_dots(&self) -> bool {
+        self.has_integer_dots
+    }
+
+    /// Which products are computed in whole numbers: none, until somebody says otherwise.
+    pub fn integers(&self) -> Integers {
+        self.integers
+    }
+
+    /// Computes these products in whole numbers from the next recording on. Without integer dot products none are.
+    pub fn set_integers(&mut self, integers: Integers) {
+        self.integers = if self.has_integer_dots { integers } else { Integers::default() };
     }
 
     /// Has memory from now on only for buffers of fewer bytes. For tests: real drivers run out when they like.

@@ -4,6 +4,7 @@ use super::faults::Faults;
 use super::pipelines::Pipelines;
 use super::{Counts, Gpu};
 use crate::error::{Error, ErrorCode, Result};
+use crate::recording::Integers;
 
 /// What a GPU device runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,7 @@ impl Gpu {
         let (device, queue) =
             adapter.request_device(&descriptor).await.map_err(|error| no_gpu(error.to_string()))?;
         let info = adapter.get_info();
+        let dots = wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct;
         let faults = Faults::default();
         faults.listen(&device);
         Ok(Gpu {
@@ -63,6 +65,8 @@ impl Gpu {
             encoder: None,
             staging: None,
             faults,
+            has_integer_dots: instance.wgsl_language_features().contains(dots),
+            integers: Integers::default(),
             refused_from: usize::MAX,
             counts: Counts::default(),
         })
