@@ -30,6 +30,7 @@ mod support;
 #[path = "kernels/table.rs"]
 mod table;
 
+use case::Case;
 use gander::device::Device;
 use gander::recording::Integers;
 use support::{async_test, report, test_on};
@@ -73,14 +74,15 @@ async fn run_all(mut device: Device) {
         if let Device::Gpu(gpu) = &mut device {
             gpu.set_integers(*integers);
         }
-        for case in cases.iter().filter(|case| case.name.starts_with("linear")) {
+        let differs = |case: &&Case| case.name.starts_with("linear") || case.name.starts_with("attention");
+        for case in cases.iter().filter(differs) {
             failures.extend(case.run(&mut device).await.err().map(|error| format!("{integers:?}: {error}")));
         }
     }
     let place = support::describe(&device);
     let again = match &ways[..] {
         [] => String::new(),
-        ways => format!(", linear layers again as {ways:?}"),
+        ways => format!(", what differs there again with {ways:?}"),
     };
     report(&format!("conformance: {} cases on {place}{again}, {} failed", cases.len(), failures.len()));
     assert!(failures.is_empty(), "on {place}:\n{}", failures.join("\n"));
