@@ -208,14 +208,16 @@ fn four_deltas(token: u32, outputs: vec4<u32>) -> vec4<f32> {
         for (var r = 0u; r < most; r++) {
             let is_there = vec4(r) < ranks;
             let at = select(vec4(0u), b + r, is_there);
-            let t = bitcast<vec4<f32>>(vec4(
+            let t = vec4(
                 deltas[heads.x + 2u + r],
                 deltas[heads.y + 2u + r],
                 deltas[heads.z + 2u + r],
                 deltas[heads.w + 2u + r],
-            ));
-            let factors = bitcast<vec4<f32>>(vec4(pool[at.x], pool[at.y], pool[at.z], pool[at.w]));
-            sums += select(vec4(0.0), t * factors, is_there);
+            );
+            let factors = vec4(pool[at.x], pool[at.y], pool[at.z], pool[at.w]);
+            // Multiplied and added as above, so that it rounds as above.
+            sums += bitcast<vec4<f32>>(select(vec4(0u), t, is_there))
+                * bitcast<vec4<f32>>(select(vec4(0u), factors, is_there));
         }
     }
     return sums;

@@ -22,7 +22,7 @@ fn stage_u(token: u32, chunk: u32, parts: u32, width: u32, thread: u32) -> f32 {
 fn part_product(row: u32, first: u32, part: u32) -> f32 {
     let at = part * 4u;
     if FORMAT == Q8_0 {
-        let quants = values[(row * launch.values.cols + (first + part) * 16u) / 16u];
+        let quants = values[launch.values.offset / 4u + (row * launch.values.cols + (first + part) * 16u) / 16u];
         let sum = dot(bytes(quants.x), u[at]) + dot(bytes(quants.y), u[at + 1u])
             + dot(bytes(quants.z), u[at + 2u]) + dot(bytes(quants.w), u[at + 3u]);
         return block_scale(row, (first + part) / 2u) * sum;

@@ -30,9 +30,9 @@ fn halves(quad: vec4<f32>, inverse: f32) -> vec2<u32> {
 /// Weights 16 `part` to 16 `part` + 15 of a row, as signed bytes.
 fn quants16(row: u32, part: u32) -> vec4<u32> {
     if FORMAT == Q8_0 {
-        return values[(row * launch.values.cols + part * 16u) / 16u];
+        return values[launch.values.offset / 4u + (row * launch.values.cols + part * 16u) / 16u];
     }
-    let nibbles = values[(row * launch.values.cols + part / 2u * 16u) / 16u] >> vec4((part & 1u) * 4u);
+    let nibbles = values[launch.values.offset / 4u + (row * launch.values.cols + part / 2u * 16u) / 16u] >> vec4((part & 1u) * 4u);
     // Less 8, byte by byte: the highest bit lends, and is put right.
     return (((nibbles & vec4(0x0f0f0f0fu)) | vec4(0x80808080u)) - vec4(0x08080808u)) ^ vec4(0x80808080u);
 }

@@ -38,6 +38,8 @@ pub struct Gpu {
     faults: Faults,
     has_integer_dots: bool,
     integers: Integers,
+    /// The most bytes of one buffer, where that is less than the adapter's; for tests.
+    buffer_limit: usize,
     /// Bytes of a buffer for which there is no memory; for tests.
     refused_from: usize,
     /// What was done so far.
@@ -88,10 +90,16 @@ impl Gpu {
         self.refused_from = bytes;
     }
 
+    /// Takes from now on no buffer for one that is larger. For tests: adapters have the limits that they have.
+    pub fn limit_buffers_to(&mut self, bytes: usize) {
+        self.buffer_limit = bytes;
+    }
+
     /// The most bytes that one buffer may have.
     pub fn largest_buffer(&self) -> usize {
         let limits = self.device.limits();
-        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).try_into().unwrap_or(usize::MAX)
+        let largest = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        largest.try_into().unwrap_or(usize::MAX).min(self.buffer_limit)
     }
 
     /// Computes again after it ran out of memory. What did not fit must be freed first.

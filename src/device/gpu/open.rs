@@ -67,6 +67,7 @@ impl Gpu {
             faults,
             has_integer_dots: instance.wgsl_language_features().contains(dots),
             integers: Integers::default(),
+            buffer_limit: usize::MAX,
             refused_from: usize::MAX,
             counts: Counts::default(),
         })
