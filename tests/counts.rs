@@ -65,8 +65,9 @@ fn a_token_costs_few_dispatches_submissions_and_readbacks_and_makes_no_object() 
         session.provide(page, &pages[page as usize % pages.len()]).unwrap();
     }
 
-    let input_ids = Some((2..34).collect());
-    session.start(Request { input_ids, max_new_tokens: TOKENS + 1, ..Request::default() }).unwrap();
+    let request =
+        Request { input_ids: Some((2..34).collect()), max_new_tokens: TOKENS + 1, ..Request::default() };
+    session.start(request.clone()).unwrap();
     next_token(&mut session);
     let before = counts(&mut session);
     for _ in 0..TOKENS {
@@ -98,6 +99,14 @@ fn a_token_costs_few_dispatches_submissions_and_readbacks_and_makes_no_object() 
     assert!(readbacks <= 0.25, "{readbacks} readbacks");
     assert_eq!(objects, 0.0, "objects made while tokens are");
     assert!(bound <= 1.1, "{bound} of the model's bytes are bound");
+    // The next answer of the same shape works in the same memory, bound by the same groups.
+    session.start(Request { input_ids: Some((40..72).collect()), ..request }).unwrap();
+    next_token(&mut session);
+    assert_eq!(
+        counts(&mut session).objects,
+        after.objects,
+        "objects made for another answer of the same shape"
+    );
     // No weight is read twice, and layout adds next to nothing.
     assert!(read <= 1.1, "{read} of the decoder's bytes are read");
 }

@@ -1,5 +1,7 @@
 //! Opening a device: an adapter, its limits, its name.
 
+use std::collections::VecDeque;
+
 use super::faults::Faults;
 use super::pipelines::Pipelines;
 use super::{Counts, Gpu};
@@ -62,6 +64,9 @@ impl Gpu {
             pipelines: Pipelines::default(),
             buffers: Vec::new(),
             freed: Vec::new(),
+            spare: Vec::new(),
+            next_number: 0,
+            kept: VecDeque::new(),
             encoder: None,
             staging: None,
             faults,
