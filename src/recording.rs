@@ -42,6 +42,12 @@ pub struct Target {
     pub integers: Integers,
 }
 
+impl Target {
+    /// Rounds that all loops of a thread may have together where a CPU plays the GPU: llvmpipe ends them after 65,535, without a
+    /// word.
+    pub const MOST_ROUNDS: usize = 60_000;
+}
+
 /// Which products of quantised weights a GPU computes in whole numbers, activations rounded to 16 bits, rather than in floats.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Integers {

@@ -166,8 +166,6 @@ fn mix<const COLUMNS: usize>(probabilities: &[f32], values: &[f32], stride: usiz
 
 /// Queries of one workgroup, where a CPU plays the GPU.
 const FOURS: usize = 32;
-/// Rounds of loops that a thread may have there: llvmpipe ends all of them after 65,535, without a word.
-const MOST_ROUNDS: usize = 60_000;
 
 fn gpu(dispatch: &Dispatch, target: Target) -> Program {
     let params: Params = dispatch.params();
@@ -175,7 +173,7 @@ fn gpu(dispatch: &Dispatch, target: Target) -> Program {
     let (queries, heads) = (out.rows, params.heads as usize);
     // For four keys at a time, each lane is gone through twice.
     let rounds = keys.rows.div_ceil(4) * (1 + 2 * out.cols / heads);
-    let (entry, queries) = match target.is_software && queries >= 4 && rounds <= MOST_ROUNDS {
+    let (entry, queries) = match target.is_software && queries >= 4 && rounds <= Target::MOST_ROUNDS {
         true => ("attention_four", queries.div_ceil(FOURS)),
         false => ("attention", queries),
     };

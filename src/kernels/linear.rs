@@ -62,7 +62,7 @@ pub(crate) const TILE_ROWS: usize = 64;
 pub(crate) const TILE_TOKENS: usize = 32;
 /// The same, and its threads, where a CPU plays the GPU.
 const STRIP_TOKENS: usize = 32;
-const STRIP_THREADS: usize = 64;
+const STRIP_THREADS: usize = 32;
 
 /// Appends the product of every token's u with every row of `weight`.
 ///
@@ -259,6 +259,16 @@ fn add_experts(params: &Params, deltas: &[u32], pool: &Argument, y: &mut [f32], 
     }
 }
 
+/// At most so many rounds do the loops of a thread of a strip have.
+fn strip_rounds(dispatch: &Dispatch) -> usize {
+    let Params { top_k, slot_words, .. } = dispatch.params();
+    let chunks = dispatch.tensors[1].cols.div_ceil(BLOCK);
+    let of_chunk = 8 * STRIP_TOKENS / STRIP_THREADS + 2 * STRIP_TOKENS + 4;
+    // Experts add to four rows and to four more, and where neighbours are of different layers, both ways of doing so.
+    let of_token = 4 * top_k as usize * (1 + slot_words as usize) + 20;
+    chunks * of_chunk + STRIP_TOKENS * of_token
+}
+
 fn gpu(dispatch: &Dispatch, target: Target) -> Program {
     let params: Params = dispatch.params();
     let [values, y] = [dispatch.tensors[3], dispatch.tensors[7]];
@@ -271,7 +281,9 @@ fn gpu(dispatch: &Dispatch, target: Target) -> Program {
         };
     let (entry, rows, tokens, threads) = match (is_tiled, in_integers, target.is_software) {
         (false, _, is_software) => ("rows", OUTPUTS, 1, if is_software { 8 } else { 64 }),
-        (true, false, true) => ("strips", 4 * STRIP_THREADS, STRIP_TOKENS, STRIP_THREADS),
+        (true, false, true) if strip_rounds(dispatch) <= Target::MOST_ROUNDS => {
+            ("strips", 8 * STRIP_THREADS, STRIP_TOKENS, STRIP_THREADS)
+        }
         (true, ..) => ("tiles", TILE_ROWS, TILE_TOKENS, 64),
     };
     let source: &[&str] = match in_integers {
