@@ -1,6 +1,7 @@
 // y = scale · W u + Σ_z B_z t_z, or y += …: `rows` for one token at a time, `tiles` for many.
 //
-// Both take the factor of a normalised u out of the sum over its elements: W (f x) = f (W x).
+// Both take the factor of a normalised u out of the sum over its elements: W (f x) = f (W x). How they multiply, in floats or
+// in whole numbers, is in common/floats.wgsl and common/integers.wgsl: `stage_u` and `part_product`, `stage` and `multiply_tiles`.
 
 struct Launch {
     control: Matrix,
@@ -64,7 +65,6 @@ const LANES = 8u;
 const OUTPUTS = 32u;
 const CHUNK = 1024u;
 
-var<workgroup> u: array<vec4<f32>, CHUNK / 4u>;
 var<workgroup> lane_sums: array<f32, OUTPUTS * LANES>;
 var<workgroup> square_sums: array<f32, THREADS>;
 
@@ -79,23 +79,14 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first_row = group.x * OUTPUTS;
     var squares = 0.0;
     for (var chunk = 0u; chunk < width; chunk += CHUNK) {
-        workgroupBarrier();
-        let length = min(CHUNK, width - chunk);
-        let parts = (length + 15u) / 16u;
-        for (var i = thread; i < parts * 4u; i += THREADS) {
-            u[i] = input_quad(token, chunk + i * 4u, width);
-            if INPUT == NORM {
-                squares += square_sum(token, chunk + i * 4u, width);
-            }
-        }
-        workgroupBarrier();
+        let parts = (min(CHUNK, width - chunk) + 15u) / 16u;
+        squares += stage_u(token, chunk, parts, width, thread);
         for (var output = thread / LANES; output < OUTPUTS; output += THREADS / LANES) {
             // A row behind the last is computed as the last, and not stored.
             let row = min(first_row + output, launch.y.cols - 1u);
             var sum = 0.0;
             for (var part = lane; part < parts; part += LANES) {
-                let at = part * 4u;
-                sum += dot16(row, chunk / 16u + part, u[at], u[at + 1u], u[at + 2u], u[at + 3u]);
+                sum += part_product(row, chunk / 16u, part);
             }
             // Its own sum of the chunks before: no other thread touches it.
             if chunk > 0u {
@@ -131,7 +122,7 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
 // ---- Many tokens.
 
-var<workgroup> square_parts: array<vec2<f32>, TILE_THREADS>;
+var<workgroup> square_parts: array<f32, TILE_THREADS>;
 var<workgroup> factors: array<f32, TILE_TOKENS>;
 
 @compute @workgroup_size(TILE_THREADS)
@@ -146,19 +137,18 @@ fn tiles(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     let first_token = group.y * TILE_TOKENS;
 
     let share = share_of(thread);
-    let upper_token = min(first_token + share.upper, tokens - 1u);
-    let lower_token = min(first_token + share.lower, tokens - 1u);
+    let share_token = min(first_token + share.token, tokens - 1u);
     let row = min(first_row + share.row, outputs - 1u);
     var sums = mat4x4<f32>();
-    var squares = vec2(0.0);
+    var squares = 0.0;
     for (var chunk = 0u; chunk < width; chunk += TILE_DEPTH) {
         let at = chunk + share.quad * 4u;
-        let upper = input_quad(upper_token, at, width);
-        let lower = input_quad(lower_token, at, width);
+        let first = input_quad(share_token, at, width);
+        let second = input_quad(share_token, at + 4u, width);
         if INPUT == NORM {
-            squares += vec2(square_sum(upper_token, at, width), square_sum(lower_token, at, width));
+            squares += square_sum(share_token, at, width) + square_sum(share_token, at + 4u, width);
         }
-        stage_tiles(share, upper, lower, weights16(row, chunk / 16u + share.half));
+        stage(share, first, second, row, chunk / 16u + share.half, thread);
         multiply_tiles(thread, &sums);
     }
     square_parts[thread] = squares;
@@ -167,8 +157,8 @@ fn tiles(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
         var factor = launch.scale;
         if INPUT == NORM {
             var square_sum = 0.0;
-            for (var i = 0u; i < 8u; i++) {
-                square_sum += square_parts[thread % 16u * 8u + i][thread / 16u];
+            for (var i = 0u; i < TOKEN_SHARES; i++) {
+                square_sum += square_parts[thread * TOKEN_SHARES + i];
             }
             factor *= norm_factor(square_sum);
         }
@@ -182,7 +172,7 @@ fn tiles(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
         if token < tokens {
             var products = factors[tile_token] * sums[i];
             if launch.sites != 0u {
-                products += tile_delta(token, first);
+                products += four_deltas(token, vec4(first) + vec4(0u, ROW_LANES, 2u * ROW_LANES, 3u * ROW_LANES));
             }
             for (var j = 0u; j < 4u; j++) {
                 if first + j * ROW_LANES < outputs {
@@ -193,33 +183,44 @@ fn tiles(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     }
 }
 
-/// Σ_z B_z t_z for the four outputs of a token that a thread has. Those behind the last are of no use.
-fn tile_delta(token: u32, first: u32) -> vec4<f32> {
+/// Σ_z B_z t_z for four outputs of a token, in ascending order. Those behind the last are of no use.
+fn four_deltas(token: u32, outputs: vec4<u32>) -> vec4<f32> {
     let height = launch.y.cols / launch.sites;
-    let rows = min(vec4(first) + vec4(0u, ROW_LANES, 2u * ROW_LANES, 3u * ROW_LANES), vec4(launch.y.cols - 1u));
+    let rows = min(outputs, vec4(launch.y.cols - 1u));
     let token_sites = launch.deltas.offset + token * launch.sites * launch.site_words;
-    if rows.x / height == rows.w / height {
-        let site = token_sites + rows.x / height * launch.site_words;
-        var sums = vec4(0.0);
-        for (var slot = 0u; slot < launch.top_k; slot++) {
-            let head = site + slot * launch.slot_words;
-            let rank = deltas[head + 1u];
-            if deltas[head] != ABSENT {
-                let b = vec4(deltas[head]) + rows % height * rank;
-                for (var r = 0u; r < rank; r++) {
-                    sums += bitcast<f32>(deltas[head + 2u + r])
-                        * bitcast<vec4<f32>>(vec4(pool[b.x + r], pool[b.y + r], pool[b.z + r], pool[b.w + r]));
-                }
+    let sites = vec4(token_sites) + rows / height * launch.site_words;
+    var sums = vec4(0.0);
+    for (var slot = 0u; slot < launch.top_k; slot++) {
+        let heads = sites + slot * launch.slot_words;
+        if sites.x == sites.w {
+            let rank = deltas[heads.x + 1u];
+            let b = vec4(deltas[heads.x]) + rows % height * rank;
+            for (var r = 0u; r < rank; r++) {
+                sums += bitcast<f32>(deltas[heads.x + 2u + r])
+                    * bitcast<vec4<f32>>(vec4(pool[b.x + r], pool[b.y + r], pool[b.z + r], pool[b.w + r]));
             }
+            continue;
         }
-        return sums;
+        // An absent expert's rank is 0.
+        let ranks = vec4(deltas[heads.x + 1u], deltas[heads.y + 1u], deltas[heads.z + 1u], deltas[heads.w + 1u]);
+        let b = vec4(deltas[heads.x], deltas[heads.y], deltas[heads.z], deltas[heads.w]) + rows % height * ranks;
+        let most = max(max(ranks.x, ranks.y), max(ranks.z, ranks.w));
+        for (var r = 0u; r < most; r++) {
+            let is_there = vec4(r) < ranks;
+            let at = select(vec4(0u), b + r, is_there);
+            let t = vec4(
+                deltas[heads.x + 2u + r],
+                deltas[heads.y + 2u + r],
+                deltas[heads.z + 2u + r],
+                deltas[heads.w + 2u + r],
+            );
+            let factors = vec4(pool[at.x], pool[at.y], pool[at.z], pool[at.w]);
+            // Multiplied and added as above, so that it rounds as above.
+            sums += bitcast<vec4<f32>>(select(vec4(0u), t, is_there))
+                * bitcast<vec4<f32>>(select(vec4(0u), factors, is_there));
+        }
     }
-    return vec4(
-        output_delta(token_sites, rows.x, height),
-        output_delta(token_sites, rows.y, height),
-        output_delta(token_sites, rows.z, height),
-        output_delta(token_sites, rows.w, height),
-    );
+    return sums;
 }
 
 /// The same for one output.

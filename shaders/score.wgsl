@@ -54,17 +54,17 @@ fn score(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     take_normals(first_token, width, thread);
 
     let share = share_of(thread);
-    let upper_token = min(first_token + share.upper, tokens - 1u);
-    let lower_token = min(first_token + share.lower, tokens - 1u);
+    let share_token = min(first_token + share.token, tokens - 1u);
     let gate_row = min(first_gate + share.row, gates - 1u) * launch.vectors.cols / 4u + share.half * 4u;
     var sums = mat4x4<f32>();
     for (var chunk = 0u; chunk < width; chunk += TILE_DEPTH) {
         let at = chunk + share.quad * 4u;
         // Behind the end of u a gate is 0.
-        let upper = normals[share.upper].factor * input_quad(upper_token, at, width) - normals[share.upper].mean;
-        let lower = normals[share.lower].factor * input_quad(lower_token, at, width) - normals[share.lower].mean;
+        let normal = normals[share.token];
+        let first = normal.factor * input_quad(share_token, at, width) - normal.mean;
+        let second = normal.factor * input_quad(share_token, at + 4u, width) - normal.mean;
         let gate = gate_row + chunk / 4u;
-        stage_tiles(share, upper, lower, array(vectors[gate], vectors[gate + 1u], vectors[gate + 2u], vectors[gate + 3u]));
+        stage_tiles(share, first, second, array(vectors[gate], vectors[gate + 1u], vectors[gate + 2u], vectors[gate + 3u]));
         multiply_tiles(thread, &sums);
     }
     for (var j = 0u; j < 4u; j++) {

@@ -3,7 +3,9 @@
 use crate::base::{Base, no_tokenizer};
 use crate::device::{Device, Devices, Gpu};
 use crate::error::{Error, ErrorCode, Result};
+use crate::integer_trial;
 use crate::quant::Values;
+use crate::recording::Integers;
 use crate::self_test;
 use crate::session::{Request, Session, Step};
 use crate::synthetic;
@@ -65,9 +67,10 @@ pub async fn open(
         DeviceChoice::Cpu => Ok(on_cpu("asked for".to_owned())),
         DeviceChoice::Gpu | DeviceChoice::Split => {
             allowed?;
-            let encoder = self_test::check(Device::gpu().await?).await?;
+            let (encoder, integers) = test(Gpu::open().await?, &now).await?;
             let decoder = (choice == DeviceChoice::Split).then(cpu);
-            Ok(ChosenDevices { devices: Devices { encoder, decoder }, reason: "asked for".to_owned() })
+            let reason = format!("asked for; {integers}");
+            Ok(ChosenDevices { devices: Devices { encoder, decoder }, reason })
         }
         DeviceChoice::Auto => {
             Ok(choose(cpu, allowed, now).await.unwrap_or_else(|error| on_cpu(error.to_string())))
@@ -106,16 +109,39 @@ async fn choose(
         let reason = format!("the only adapter is software ({})", gpu.adapter().name);
         return Ok(ChosenDevices { devices: cpu().into(), reason });
     }
-    let gpu = self_test::check(Device::Gpu(Box::new(gpu))).await?;
+    let (gpu, integers) = test(gpu, &now).await?;
     let (gpu, on_gpu) = trial(gpu, &now).await?;
     let (cpu, on_cpu) = trial(cpu(), &now).await?;
-    let reason = format!("in a trial, the GPU took {on_gpu}, the CPU {on_cpu}");
+    let mut reason = format!("in a trial, the GPU took {on_gpu}, the CPU {on_cpu}");
+    if on_gpu.encoder < on_cpu.encoder || on_gpu.token < on_cpu.token {
+        reason = format!("{reason}; {integers}");
+    }
     let devices = match (on_gpu.encoder < on_cpu.encoder, on_gpu.token < on_cpu.token) {
         (_, true) => Devices::from(gpu),
         (true, false) => Devices { encoder: gpu, decoder: Some(cpu) },
         (false, false) => Devices::from(cpu),
     };
     Ok(ChosenDevices { devices, reason })
+}
+
+/// Tests a GPU, and has it multiply in whole numbers where that pays, of which it says what was found. Where something is wrong
+/// with whole numbers alone, the GPU is opened again and does without them.
+async fn test(gpu: Gpu, now: &impl Fn() -> f64) -> Result<(Device, String)> {
+    let gpu = self_test::check(Device::Gpu(Box::new(gpu))).await?;
+    match try_integers(gpu, now).await {
+        Ok(tried) => Ok(tried),
+        Err(error) => {
+            let gpu = self_test::check(Device::gpu().await?).await?;
+            Ok((gpu, format!("without integer dot products: {error}")))
+        }
+    }
+}
+
+async fn try_integers(gpu: Device, now: &impl Fn() -> f64) -> Result<(Device, String)> {
+    let (gpu, found) = integer_trial::choose(gpu, now).await?;
+    let are_used = matches!(&gpu, Device::Gpu(gpu) if gpu.integers() != Integers::default());
+    let gpu = if are_used { self_test::check(gpu).await? } else { gpu };
+    Ok((gpu, found))
 }
 
 /// What a device took for a small model, in milliseconds.

@@ -46,6 +46,7 @@ pub mod device_choice;
 pub mod error;
 pub mod experts;
 pub mod formats;
+pub mod integer_trial;
 pub mod kernels;
 pub mod panels;
 pub mod processor;

@@ -38,6 +38,23 @@ pub struct Target {
     /// A CPU that plays a GPU. It runs the threads of a workgroup one after another and pays for each of them at every
     /// barrier: few threads are many times as fast.
     pub is_software: bool,
+    /// Where integer dot products are used.
+    pub integers: Integers,
+}
+
+impl Target {
+    /// Rounds that all loops of a thread may have together where a CPU plays the GPU: llvmpipe ends them after 65,535, without a
+    /// word.
+    pub const MOST_ROUNDS: usize = 60_000;
+}
+
+/// Which products of quantised weights a GPU computes in whole numbers, activations rounded to 16 bits, rather than in floats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Integers {
+    /// Those of one token, or a few.
+    pub one_token: bool,
+    /// Those of many.
+    pub many_tokens: bool,
 }
 
 /// How a GPU computes one dispatch, as plain data.

@@ -39,7 +39,8 @@ impl RoutedLinears {
         let mut deltas = None;
         if let Some(router) = self.router.as_ref().filter(|_| routes.enabled) {
             let (choices, found) = routes.reserve(self, router, input.tokens());
-            let Routes { flags, pool, thresholds, .. } = *routes;
+            let Routes { flags, thresholds, .. } = *routes;
+            let pool = router.pool;
             let key = self.key(router.gates.rule, routes.seed);
             let gates = &Gates { key, opens: routes.opens, ..router.gates };
             let scored = input.tokens() >= TILED_FROM && gates.rule.has_vectors();
@@ -50,6 +51,24 @@ impl RoutedLinears {
             deltas = Some((found, pool));
         }
         linear::record(recording, control, input, &self.weight, 1.0, deltas, output, y);
+    }
+
+    /// Takes the router away, and gives its memory back.
+    pub fn free_router(&mut self, device: &mut Device) {
+        self.router.take().iter().flat_map(Router::buffers).for_each(|buffer| device.free(buffer));
+    }
+
+    /// The same layers as several groups, each of so many of them. There must be no router yet.
+    pub fn split(&self, counts: impl IntoIterator<Item = usize>) -> Vec<RoutedLinears> {
+        let height = self.weight.d_out / self.modules.len();
+        let mut first = 0;
+        let group = |count: usize| {
+            let modules = self.modules[first..first + count].to_vec();
+            let weight = self.weight.slice_rows(first * height, count * height);
+            first += count;
+            RoutedLinears { modules, weight, router: None }
+        };
+        counts.into_iter().map(group).collect()
     }
 
     /// What the rule wants to know beside the experts: [`Gates::key`].
@@ -70,6 +89,8 @@ pub struct Router {
     pub gates: Gates,
     /// For each layer, which expert each of its gates belongs to, among all that are loaded; ascending.
     pub experts: Vec<Vec<u32>>,
+    /// Where these experts' pages are: one tensor of an [`AdapterPool`](crate::adapter_pool::AdapterPool).
+    pub pool: Tensor,
 }
 
 /// One expert on one layer, with its raw gate vector (d_in), or what stands in its place; empty where the rule has no
@@ -77,8 +98,15 @@ pub struct Router {
 pub type GatedEntry<'a> = (Entry, &'a [f32]);
 
 impl Router {
-    /// A router over the given experts: for each layer, in the order of the experts' indices.
-    pub fn upload(device: &mut Device, d_in: usize, sites: &[Vec<GatedEntry>], rule: Rule) -> Router {
+    /// A router over the given experts: for each layer, in the order of the experts' indices. `pool` holds their pages, as
+    /// [`route::record`] has it.
+    pub fn upload(
+        device: &mut Device,
+        d_in: usize,
+        sites: &[Vec<GatedEntry>],
+        rule: Rule,
+        pool: Tensor,
+    ) -> Router {
         let stride = d_in.next_multiple_of(BLOCK);
         let mut vectors: Vec<f32> = Vec::new();
         let mut table: Vec<u32> = Vec::new();
@@ -115,7 +143,7 @@ impl Router {
             opens: false,
         };
         let experts = sites.iter().map(|site| site.iter().map(|(entry, _)| entry.expert).collect()).collect();
-        Router { gates, experts }
+        Router { gates, experts, pool }
     }
 
     /// The device memory that this router occupies.
@@ -158,14 +186,12 @@ pub struct RoutedSite {
     pub tokens: usize,
 }
 
-/// What all routed layers of a recording share: the experts allowed, the adapters' memory, and where choices go.
+/// What all routed layers of a recording share: the experts allowed, and where choices go.
 pub struct Routes {
     /// The generation's control words.
     pub control: Tensor,
     /// Which experts may be chosen, and which pages were wanted.
     pub flags: Flags,
-    /// The adapters, as [`route::record`] has them.
-    pub pool: Tensor,
     /// Which choices are too weak.
     pub thresholds: Thresholds,
     /// (rows, 2 (k + runners-up)) of `u32`: the choices of all layers, or, untraced, of a few layers at a time.

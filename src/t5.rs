@@ -6,6 +6,7 @@ mod placed;
 pub use assembly::Assembly;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use placed::PlacedMatrix;
 
@@ -43,6 +44,8 @@ pub struct Encoder {
     stack: Stack,
     /// The keys and values that every decoder block takes from the encoder's output: k and v of block 0, of block 1, …
     cross_kv: RoutedLinears,
+    /// The same in as many groups of blocks as pages of experts have buffers; what is recorded.
+    cross_groups: Vec<RoutedLinears>,
 }
 
 /// What writes the answer, token by token.
@@ -52,6 +55,8 @@ pub struct Decoder {
     stack: Stack,
     /// (vocabulary, d_model): the embedding again where the checkpoint has no head of its own.
     head: Weight,
+    /// In how many groups of blocks the encoder leaves keys and values.
+    cross_groups: usize,
 }
 
 /// Blocks of the same kind, one after another.
@@ -114,6 +119,29 @@ impl T5 {
     }
 }
 
+impl T5 {
+    /// Computes keys and values of cross-attention in so many groups of decoder blocks. No layer may have a router.
+    pub fn group_cross(&mut self, groups: usize) {
+        self.encoder.group_cross(groups);
+        self.decoder.cross_groups = self.encoder.cross_groups.len();
+    }
+}
+
+/// The decoder blocks of each group, ascending: at least one in each.
+fn cross_groups(blocks: usize, groups: usize) -> impl Iterator<Item = Range<usize>> {
+    let groups = groups.clamp(1, blocks.max(1));
+    (0..groups).map(move |group| {
+        let first = |group: usize| (group * blocks).div_ceil(groups);
+        first(group)..first(group + 1)
+    })
+}
+
+/// The keys and values (tokens, 2 inner for each block) of a group's blocks, among those of all, group behind group.
+fn cross_of(cross: Tensor, inner: usize, blocks: &Range<usize>) -> Tensor {
+    let first = cross.rows * blocks.start * 2 * inner;
+    Tensor { offset: cross.offset + first * cross.dtype.bytes(), cols: blocks.len() * 2 * inner, ..cross }
+}
+
 impl Stack {
     /// All linear layers, those that share an input together.
     fn linears(&mut self) -> impl Iterator<Item = &mut RoutedLinears> {
@@ -129,7 +157,15 @@ impl Stack {
 impl Encoder {
     /// The linear layers that can carry experts, those that share an input together.
     pub fn linears(&mut self) -> impl Iterator<Item = &mut RoutedLinears> {
-        self.stack.linears().chain([&mut self.cross_kv])
+        self.stack.linears().chain(&mut self.cross_groups)
+    }
+
+    /// Computes the keys and values of cross-attention in so many groups of decoder blocks, each of which has its experts' pages in a
+    /// buffer of its own ([`group_of_block`](crate::adapter_pool::group_of_block)). Routers go.
+    fn group_cross(&mut self, groups: usize) {
+        let blocks = self.cross_kv.modules.len() / 2;
+        let counts = cross_groups(blocks, groups).map(|blocks| 2 * blocks.len());
+        self.cross_groups = self.cross_kv.split(counts);
     }
 
     /// Appends the encoder, and the keys and values that the decoder's cross-attention takes from its output.
@@ -161,7 +197,11 @@ impl Encoder {
         rms_norm::record(recording, control, x, self.stack.final_norm, epsilon, encoded);
         recording.mark("encoder.final", encoded);
         // Routed once for every encoder token and decoder block, then kept for all steps.
-        self.cross_kv.record(recording, Input::Plain(encoded), Output::Store, cross, routes);
+        let (blocks, groups) = (self.cross_kv.modules.len() / 2, self.cross_groups.len());
+        for (linears, blocks) in self.cross_groups.iter().zip(cross_groups(blocks, groups)) {
+            let y = cross_of(cross, inner, &blocks);
+            linears.record(recording, Input::Plain(encoded), Output::Store, y, routes);
+        }
     }
 }
 
@@ -199,7 +239,12 @@ impl Decoder {
                 let q = Tensor { cols: inner, ..qkv };
                 q_linear.record(recording, u, Output::Store, q, routes);
                 let q = Columns { tensor: q, column: 0 };
-                let [k, v] = [2 * index, 2 * index + 1].map(|n| Columns { tensor: cross, column: n * inner });
+                let group = cross_groups(self.stack.blocks.len(), self.cross_groups)
+                    .find(|blocks| blocks.contains(&index))
+                    .expect("every block is in a group");
+                let tensor = cross_of(cross, inner, &group);
+                let [k, v] =
+                    [0, 1].map(|n| Columns { tensor, column: (2 * (index - group.start) + n) * inner });
                 let no_bias = bias.slice_rows(0, 0);
                 attention::record(recording, control, q, k, v, no_bias, heads, attended);
                 o.record(recording, Input::Plain(attended), Output::Add, x, routes);
@@ -286,6 +331,15 @@ fn relative_position_bucket(distance: isize, config: &Config, bidirectional: boo
 mod tests {
     use super::*;
     use crate::config::FeedForward;
+
+    #[test]
+    fn every_block_is_in_one_group() {
+        for (blocks, groups, expected) in [(8, 1, 1), (8, 3, 3), (8, 8, 8), (2, 5, 2), (1, 1, 1)] {
+            let found: Vec<_> = cross_groups(blocks, groups).collect();
+            assert_eq!(found.len(), expected);
+            assert_eq!(found.into_iter().flatten().collect::<Vec<_>>(), (0..blocks).collect::<Vec<_>>());
+        }
+    }
 
     fn config(buckets: usize, max_distance: usize) -> Config {
         Config {

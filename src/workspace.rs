@@ -28,7 +28,8 @@ pub struct EncoderWorkspace {
     pub ids: Tensor,
     /// (tokens, d_model): the encoder's final output
     pub encoded: Tensor,
-    /// (tokens, blocks × 2 inner): for each decoder block, keys and values of the encoder's output
+    /// (tokens, blocks × 2 inner): for each decoder block, keys and values of the encoder's output; where blocks are in groups,
+    /// the matrix of one group behind that of another
     pub cross: Tensor,
 }
 

@@ -6,6 +6,7 @@ mod support;
 use std::collections::HashMap;
 
 use gander::device::{Device, WeightLayout};
+use gander::recording::Integers;
 use gander::session::{RoutedToken, Session};
 use support::{Case, Choice, Run, answer_on_any, answer_unobserved, async_test, make_resident, test_on};
 #[cfg(target_arch = "wasm32")]
@@ -18,7 +19,7 @@ wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 const TOLERANCE: f32 = 1e-3;
 /// The same where the base's format is rounded to f16 at load: one part in 2,048 of every weight.
 const ROUNDED_TOLERANCE: f32 = 0.1;
-/// The same where a base is Q8_0 or Q4_0 and the CPU rounds what it multiplies with them to 16 bits. These models of random
+/// The same where a base is Q8_0 or Q4_0 and the device rounds what it multiplies with them to 16 bits. These models of random
 /// numbers have scores of attention around 50, which make much of little.
 const QUANTISED_TOLERANCE: f32 = 1e-2;
 /// Where the reference's own scores are closer than this, f32 may choose otherwise.
@@ -31,10 +32,18 @@ fn tolerances(session: &Session, case: &Case) -> (f32, f32) {
     let is_quantised = ["q8_0", "q4_0"].iter().any(|format| case.name.ends_with(format));
     if is_rounded(case) {
         (ROUNDED_TOLERANCE, ROUNDED_CLEAR_MARGIN)
-    } else if is_quantised && session.devices().encoder.weight_layout() == WeightLayout::Panels {
+    } else if is_quantised && rounds(&session.devices().encoder) {
         (QUANTISED_TOLERANCE, CLEAR_MARGIN)
     } else {
         (TOLERANCE, CLEAR_MARGIN)
+    }
+}
+
+/// Whether a device rounds what it multiplies with quantised weights.
+fn rounds(device: &Device) -> bool {
+    match device {
+        Device::Cpu(cpu) => cpu.weight_layout() == WeightLayout::Panels,
+        Device::Gpu(gpu) => gpu.integers() != Integers::default(),
     }
 }
 
@@ -129,6 +138,21 @@ async_test! {
     async fn quantised_bases_are_as_close_as_others_where_nothing_is_rounded() {
         for name in ["q8_gguf_q8_0", "q8_gguf_q4_0"] {
             check(async || Device::exact_cpu(), name).await;
+        }
+    }
+}
+
+async_test! {
+    async fn quantised_bases_are_as_close_on_a_gpu_that_multiplies_whole_numbers() {
+        let open = async || {
+            let mut device = support::gpu().await;
+            let Device::Gpu(gpu) = &mut device else { unreachable!("a GPU was asked for") };
+            gpu.set_integers(Integers { one_token: true, many_tokens: true });
+            assert!(gpu.has_integer_dots() || support::may_lack_integer_dots(), "no integer dot products");
+            device
+        };
+        for name in ["q8_gguf_q8_0", "q8_gguf_q4_0"] {
+            check(open, name).await;
         }
     }
 }

@@ -13,9 +13,10 @@ use gander::base::Base;
 use gander::catalog::Catalog;
 use gander::device::Device;
 use gander::quant::Values;
+use gander::recording::Integers;
 use gander::session::{Request, RoutedToken, Session, Step, Strategy};
 use gander::synthetic;
-use support::{base_without_text, report};
+use support::{base_without_text, now, report};
 
 const TOKENS: usize = 32;
 
@@ -175,10 +176,24 @@ fn a_flan_t5_small_of_random_weights_answers_as_without_rounding() {
 
 #[test]
 fn the_pilot_ocean_answers_as_without_rounding() {
+    compare_on_pilot("the pilot ocean", Device::cpu(), 40);
+}
+
+#[test]
+fn the_pilot_ocean_answers_so_on_a_gpu_that_multiplies_whole_numbers() {
+    let mut device = now(support::gpu());
+    let Device::Gpu(gpu) = &mut device else { unreachable!("a GPU was asked for") };
+    assert!(gpu.has_integer_dots());
+    gpu.set_integers(Integers { one_token: true, many_tokens: true });
+    compare_on_pilot("the pilot ocean on the GPU", device, 8);
+}
+
+/// So many lines of the pilot on a device, beside the exact CPU.
+fn compare_on_pilot(what: &str, device: Device, lines: usize) {
     let ocean = Path::new(env!("CARGO_MANIFEST_DIR")).join("www/demo/ocean");
     let read = |path: &str| std::fs::read(ocean.join(path)).unwrap();
     let catalog = Catalog::parse("catalog.json", &read("catalog.json")).unwrap();
-    let mut sessions = [Device::exact_cpu(), Device::cpu()].map(|device| {
+    let mut sessions = [Device::exact_cpu(), device].map(|device| {
         let mut session = Session::on(device, Base::open(ocean.join("base.gguf")).unwrap()).unwrap();
         session.add_catalog(&catalog, &read("gates.safetensors")).unwrap();
         session
@@ -187,14 +202,14 @@ fn the_pilot_ocean_answers_as_without_rounding() {
         let (_, page) = session.page(page).unwrap();
         read(&page.file)[page.range.start as usize..page.range.end as usize].to_vec()
     };
-    let lines = String::from_utf8(read("eval/mixed.jsonl")).unwrap();
+    let examples = String::from_utf8(read("eval/mixed.jsonl")).unwrap();
     let mut agreement = Agreement::default();
-    for line in lines.lines().take(40) {
+    for line in examples.lines().take(lines) {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         let text = Some(line["input"].as_str().unwrap().to_owned());
         let request = Request { text, max_new_tokens: TOKENS, trace: true, ..Request::default() };
         let [exact, rounded] = sessions.each_mut().map(|session| answer(session, &request, &page_bytes));
         agreement.count(&exact, &rounded);
     }
-    agreement.check("the pilot ocean");
+    agreement.check(what);
 }

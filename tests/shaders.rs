@@ -14,7 +14,7 @@ use gander::device::Device;
 use gander::kernels::input::Input;
 use gander::kernels::route::{Deltas, Entry};
 use gander::kernels::sigmoid_gate;
-use gander::recording::{Access, Dispatch, Recording, Target};
+use gander::recording::{Access, Dispatch, Integers, Recording, Target};
 use gander::tensor::DType;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Handle, Module, Scalar, StorageAccess, StructMember, Type, TypeInner};
@@ -36,27 +36,37 @@ struct Shader<'a> {
     entries: BTreeSet<&'static str>,
 }
 
-/// Calls `check` with every kernel's shader. All kernels but one are in the work of a routed T5 with more than a few tokens.
+/// What shaders are made for.
+fn targets() -> impl Iterator<Item = Target> {
+    let integers = [false, true].map(|all| Integers { one_token: all, many_tokens: all });
+    integers
+        .into_iter()
+        .flat_map(|integers| [false, true].map(|is_software| Target { is_software, integers }))
+}
+
+/// Calls `check` with every kernel's shaders. All kernels but one are in the work of a routed T5 with more than a few tokens.
 fn each_shader(check: impl Fn(&str, &Shader)) {
-    let case = Case::load("v11_gated");
-    let mut session = case.session("base");
+    let case = Case::load("q8_gguf_q8_0");
+    let mut session = case.session_on(Device::exact_cpu(), &case.bases[0]);
     session.start(case.request(2)).unwrap();
     let (plans, _) = session.plans().expect("an answer in the making");
     let gate = gate_training();
     let recordings = plans.into_iter().map(|plan| &plan.recording).chain([&gate]);
-    let mut shaders: BTreeMap<&str, Shader> = BTreeMap::new();
+    let mut shaders: BTreeMap<(&str, *const &str), Shader> = BTreeMap::new();
     for dispatch in recordings.flat_map(|recording| &recording.dispatches) {
-        let name = dispatch.kernel.name;
-        let program = (dispatch.kernel.gpu)(dispatch, Target { is_software: false });
-        let shader = shaders.entry(name).or_insert_with(|| {
-            let (module, info) = parse(name, &program.source.concat());
-            Shader { dispatch, module, info, entries: BTreeSet::new() }
-        });
-        shader.entries.insert(program.entry);
+        for target in targets() {
+            let name = dispatch.kernel.name;
+            let program = (dispatch.kernel.gpu)(dispatch, target);
+            let shader = shaders.entry((name, program.source.as_ptr())).or_insert_with(|| {
+                let (module, info) = parse(name, &program.source.concat());
+                Shader { dispatch, module, info, entries: BTreeSet::new() }
+            });
+            shader.entries.insert(program.entry);
+        }
     }
     let expected: BTreeSet<String> = stems("shaders", "wgsl");
-    assert_eq!(shaders.keys().map(|name| name.to_string()).collect::<BTreeSet<_>>(), expected);
-    for (name, shader) in &shaders {
+    assert_eq!(shaders.keys().map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>(), expected);
+    for ((name, _), shader) in &shaders {
         check(name, shader);
     }
 }

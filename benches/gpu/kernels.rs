@@ -133,10 +133,10 @@ fn routing(device: &mut Device, tokens: usize, experts: usize, sites: usize, d_i
         .chunks_exact(experts)
         .map(|site| site.iter().enumerate().map(|(expert, gate)| (entry(expert), gate.as_slice())).collect())
         .collect();
-    let router = Router::upload(device, d_in, &rows, Rule::Normalised);
     let mut words = vec![1u32];
     words.extend((0..factors).map(|_| (random.f32() - 0.5).to_bits()));
     let pool = device.upload(1, words.len(), DType::U32, &words);
+    let router = Router::upload(device, d_in, &rows, Rule::Normalised, pool);
     let mut flags = vec![0u32; 1 + experts];
     flags.extend([0, 0]);
     flags[0] = 0;

@@ -14,7 +14,7 @@ const Q4_0 = 4u;
 /// Weights 16 `part` to 16 `part` + 15 of a row.
 fn weights16(row: u32, part: u32) -> array<vec4<f32>, 4> {
     if FORMAT == F32 {
-        let at = (row * launch.values.cols + part * 16u) / 4u;
+        let at = launch.values.offset / 4u + (row * launch.values.cols + part * 16u) / 4u;
         return array(
             bitcast<vec4<f32>>(values[at]),
             bitcast<vec4<f32>>(values[at + 1u]),
@@ -23,14 +23,14 @@ fn weights16(row: u32, part: u32) -> array<vec4<f32>, 4> {
         );
     }
     if FORMAT == F16 || FORMAT == BF16 {
-        let at = (row * launch.values.cols + part * 16u) / 8u;
+        let at = launch.values.offset / 4u + (row * launch.values.cols + part * 16u) / 8u;
         let low = values[at];
         let high = values[at + 1u];
         return array(pairs(low.xy), pairs(low.zw), pairs(high.xy), pairs(high.zw));
     }
     if FORMAT == Q8_0 {
         let scale = block_scale(row, part / 2u);
-        let quants = values[(row * launch.values.cols + part * 16u) / 16u];
+        let quants = values[launch.values.offset / 4u + (row * launch.values.cols + part * 16u) / 16u];
         return array(
             scale * bytes(quants.x),
             scale * bytes(quants.y),
@@ -39,24 +39,13 @@ fn weights16(row: u32, part: u32) -> array<vec4<f32>, 4> {
         );
     }
     let scale = block_scale(row, part / 2u);
-    let nibbles = values[(row * launch.values.cols + part / 2u * 16u) / 16u] >> vec4((part & 1u) * 4u);
+    let nibbles = values[launch.values.offset / 4u + (row * launch.values.cols + part / 2u * 16u) / 16u] >> vec4((part & 1u) * 4u);
     return array(
         scale * low_halves(nibbles.x),
         scale * low_halves(nibbles.y),
         scale * low_halves(nibbles.z),
         scale * low_halves(nibbles.w),
     );
-}
-
-/// Weights 16 `part` to 16 `part` + 15 of a row, times u. The scale of a block stays outside the sum.
-fn dot16(row: u32, part: u32, u0: vec4<f32>, u1: vec4<f32>, u2: vec4<f32>, u3: vec4<f32>) -> f32 {
-    if FORMAT == Q8_0 {
-        let quants = values[(row * launch.values.cols + part * 16u) / 16u];
-        let sum = dot(bytes(quants.x), u0) + dot(bytes(quants.y), u1) + dot(bytes(quants.z), u2) + dot(bytes(quants.w), u3);
-        return block_scale(row, part / 2u) * sum;
-    }
-    let weights = weights16(row, part);
-    return dot(weights[0], u0) + dot(weights[1], u1) + dot(weights[2], u2) + dot(weights[3], u3);
 }
 
 /// Four 16-bit floats.
@@ -81,5 +70,5 @@ fn low_halves(word: u32) -> vec4<f32> {
 /// The scale of a row's block of 32. Two scales to a word.
 fn block_scale(row: u32, block: u32) -> f32 {
     let at = row * launch.scales.cols + block;
-    return unpack2x16float(scales[at / 2u])[at & 1u];
+    return unpack2x16float(scales[launch.scales.offset + at / 2u])[at & 1u];
 }

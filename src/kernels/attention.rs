@@ -164,16 +164,28 @@ fn mix<const COLUMNS: usize>(probabilities: &[f32], values: &[f32], stride: usiz
     sums
 }
 
-fn gpu(dispatch: &Dispatch, _: Target) -> Program {
+/// Queries of one workgroup, where a CPU plays the GPU.
+const FOURS: usize = 32;
+
+fn gpu(dispatch: &Dispatch, target: Target) -> Program {
     let params: Params = dispatch.params();
+    let [keys, out] = [dispatch.tensors[2], dispatch.tensors[4]];
+    let (queries, heads) = (out.rows, params.heads as usize);
+    // For four keys at a time, each lane is gone through twice.
+    let rounds = keys.rows.div_ceil(4) * (1 + 2 * out.cols / heads);
+    let (entry, queries) = match target.is_software && queries >= 4 && rounds <= Target::MOST_ROUNDS {
+        true => ("attention_four", queries.div_ceil(FOURS)),
+        false => ("attention", queries),
+    };
     Program {
         source: &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/attend.wgsl"),
+            include_str!("../../shaders/common/attend_four.wgsl"),
             include_str!("../../shaders/attention.wgsl"),
         ],
-        entry: "attention",
+        entry,
         constants: Vec::new(),
-        workgroups: [params.heads, dispatch.tensors[4].rows as u32, 1],
+        workgroups: [params.heads, queries as u32, 1],
     }
 }

@@ -60,6 +60,9 @@ const OUTPUTS: usize = 32;
 /// Rows of the weight and tokens that one workgroup computes, for many tokens.
 pub(crate) const TILE_ROWS: usize = 64;
 pub(crate) const TILE_TOKENS: usize = 32;
+/// The same, and its threads, where a CPU plays the GPU.
+const STRIP_TOKENS: usize = 32;
+const STRIP_THREADS: usize = 32;
 
 /// Appends the product of every token's u with every row of `weight`.
 ///
@@ -256,27 +259,61 @@ fn add_experts(params: &Params, deltas: &[u32], pool: &Argument, y: &mut [f32], 
     }
 }
 
+/// At most so many rounds do the loops of a thread of a strip have.
+fn strip_rounds(dispatch: &Dispatch) -> usize {
+    let Params { top_k, slot_words, .. } = dispatch.params();
+    let chunks = dispatch.tensors[1].cols.div_ceil(BLOCK);
+    let of_chunk = 8 * STRIP_TOKENS / STRIP_THREADS + 2 * STRIP_TOKENS + 4;
+    // Experts add to four rows and to four more, and where neighbours are of different layers, both ways of doing so.
+    let of_token = 4 * top_k as usize * (1 + slot_words as usize) + 20;
+    chunks * of_chunk + STRIP_TOKENS * of_token
+}
+
 fn gpu(dispatch: &Dispatch, target: Target) -> Program {
     let params: Params = dispatch.params();
-    let y = dispatch.tensors[7];
-    let (entry, workgroups) = match y.rows >= TILED_FROM {
-        true => ("tiles", [y.cols.div_ceil(TILE_ROWS) as u32, y.rows.div_ceil(TILE_TOKENS) as u32, 1]),
-        false => ("rows", [y.cols.div_ceil(OUTPUTS) as u32, y.rows as u32, 1]),
+    let [values, y] = [dispatch.tensors[3], dispatch.tensors[7]];
+    let is_tiled = y.rows >= TILED_FROM;
+    let is_quantised = matches!(values.dtype, DType::I8 | DType::Nibbles);
+    let in_integers = is_quantised
+        && match is_tiled {
+            true => target.integers.many_tokens,
+            false => target.integers.one_token,
+        };
+    let (entry, rows, tokens, threads) = match (is_tiled, in_integers, target.is_software) {
+        (false, _, is_software) => ("rows", OUTPUTS, 1, if is_software { 8 } else { 64 }),
+        (true, false, true) if strip_rounds(dispatch) <= Target::MOST_ROUNDS => {
+            ("strips", 8 * STRIP_THREADS, STRIP_TOKENS, STRIP_THREADS)
+        }
+        (true, ..) => ("tiles", TILE_ROWS, TILE_TOKENS, 64),
     };
-    Program {
-        source: &[
+    let source: &[&str] = match in_integers {
+        false => &[
             include_str!("../../shaders/common/matrix.wgsl"),
             include_str!("../../shaders/common/input.wgsl"),
             include_str!("../../shaders/common/weight.wgsl"),
             include_str!("../../shaders/common/tile.wgsl"),
+            include_str!("../../shaders/common/float_tile.wgsl"),
+            include_str!("../../shaders/common/floats.wgsl"),
+            include_str!("../../shaders/common/strips.wgsl"),
             include_str!("../../shaders/linear.wgsl"),
         ],
+        true => &[
+            include_str!("../../shaders/common/matrix.wgsl"),
+            include_str!("../../shaders/common/input.wgsl"),
+            include_str!("../../shaders/common/weight.wgsl"),
+            include_str!("../../shaders/common/tile.wgsl"),
+            include_str!("../../shaders/common/integers.wgsl"),
+            include_str!("../../shaders/linear.wgsl"),
+        ],
+    };
+    Program {
+        source,
         entry,
         constants: vec![
             ("INPUT", params.input as f64),
-            ("FORMAT", Weight::format(&dispatch.tensors[3]) as f64),
-            ("THREADS", if target.is_software { 8.0 } else { 64.0 }),
+            ("FORMAT", Weight::format(&values) as f64),
+            ("THREADS", threads as f64),
         ],
-        workgroups,
+        workgroups: [y.cols.div_ceil(rows) as u32, y.rows.div_ceil(tokens) as u32, 1],
     }
 }

@@ -121,6 +121,7 @@ fn gpu(dispatch: &Dispatch, _: Target) -> Program {
             include_str!("../../shaders/common/input.wgsl"),
             include_str!("../../shaders/common/gates.wgsl"),
             include_str!("../../shaders/common/tile.wgsl"),
+            include_str!("../../shaders/common/float_tile.wgsl"),
             include_str!("../../shaders/score.wgsl"),
         ],
         entry: "score",

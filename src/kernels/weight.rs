@@ -67,6 +67,16 @@ impl Weight {
         Ok(Matrix { rows: d_out, cols: d_in, values })
     }
 
+    /// The `count` rows that begin at row `first`; whole panels, if it is in them. On a GPU an even number, so that scales begin at
+    /// a word.
+    pub fn slice_rows(&self, first: usize, count: usize) -> Weight {
+        let rows_of = |tensor: &Tensor| match tensor.rows {
+            0 => *tensor,
+            rows => tensor.slice_rows(first * rows / self.d_out, count * rows / self.d_out),
+        };
+        Weight { d_out: count, values: rows_of(&self.values), scales: rows_of(&self.scales), ..*self }
+    }
+
     /// Whether it is in [`panels`], by which activations are multiplied rounded.
     pub fn is_in_panels(&self) -> bool {
         matches!(self.values.dtype, DType::Panels8 | DType::Panels4)

@@ -1,8 +1,9 @@
 //! Experts, put beside the layers that they adapt.
 
 use super::{RUNNERS_UP, Request, Session};
-use crate::adapter_pool::AdapterPool;
+use crate::adapter_pool::{AdapterPool, PageSize};
 use crate::catalog::{Catalog, vectors};
+use crate::config::Config;
 use crate::device::{Device, Part};
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, FactorLayout, Placement, name_apart};
@@ -94,11 +95,18 @@ impl Session {
             .collect();
         let layouts = self.factor_layouts();
         for ((device, pool), layout) in self.devices.iter_mut().zip(&mut self.pools).zip(layouts) {
-            let words = |(expert, page): &(usize, usize)| self.experts[*expert].pages[*page].word_len(layout);
-            let words: Vec<usize> = self.pages.iter().map(words).collect();
-            device.free(pool.buffer());
-            *pool = AdapterPool::new(device, layout, &words, self.pool_budget_bytes);
+            let config = &self.model.config;
+            let size = |(expert, page): &(usize, usize)| {
+                let page = &self.experts[*expert].pages[*page];
+                PageSize { words: page.word_len(layout), block: place_of(&page.block, config) }
+            };
+            let sizes: Vec<PageSize> = self.pages.iter().map(size).collect();
+            pool.free(device);
+            *pool = AdapterPool::new(device, layout, &sizes, self.pool_budget_bytes);
         }
+        let device = self.devices.of(Part::Encoder);
+        self.model.encoder.linears().for_each(|linears| linears.free_router(device));
+        self.model.group_cross(self.pools[0].groups());
         self.upload_vectors();
     }
 
@@ -146,8 +154,8 @@ impl Session {
             (Part::Encoder, encoder.linears().collect()),
             (Part::Decoder, decoder.linears().collect::<Vec<_>>()),
         ] {
-            let layout = self.pools[self.devices.index(part)].layout();
-            known.upload(self.devices.of(part), layout, linears);
+            let pool = &self.pools[self.devices.index(part)];
+            known.upload(self.devices.of(part), pool, linears);
         }
     }
 
@@ -191,7 +199,6 @@ impl Session {
             (true, true) => (rows_per_step * steps, delta_words),
             (true, false) => (most_sites * tokens, delta_words),
         };
-        let pool = self.pools[self.devices.index(part)].tensor;
         let device = self.devices.of(part);
         Routes {
             control,
@@ -199,7 +206,6 @@ impl Session {
                 tensor: device.alloc(1, 1 + biases.len() + self.pages.len(), DType::U32),
                 experts: biases.len(),
             },
-            pool,
             thresholds: request.thresholds,
             choices: device.alloc(rows, 2 * (top_k + runners_up), DType::U32),
             runners_up,
@@ -232,17 +238,17 @@ struct Known<'a> {
 
 impl Known<'_> {
     /// Gives every layer the gates of its experts, or what stands in their place, instead of those it had.
-    fn upload(&self, device: &mut Device, layout: FactorLayout, linears: Vec<&mut RoutedLinears>) {
+    fn upload(&self, device: &mut Device, pool: &AdapterPool, linears: Vec<&mut RoutedLinears>) {
         for linears in linears {
             let sites: Vec<Vec<GatedEntry>> =
-                linears.modules.iter().map(|module| self.entries(module, layout)).collect();
-            for buffer in linears.router.iter().flat_map(Router::buffers) {
-                device.free(buffer);
-            }
-            linears.router = match sites.iter().all(Vec::is_empty) {
-                true => None,
-                false => Some(Router::upload(device, linears.weight.d_in, &sites, self.placed.rule)),
-            };
+                linears.modules.iter().map(|module| self.entries(module, pool.layout())).collect();
+            linears.free_router(device);
+            // The layers are of one block, or of blocks whose pages are together.
+            let page = sites.iter().flatten().next().map(|(entry, _)| entry.page);
+            linears.router = page.map(|page| {
+                let (d_in, rule) = (linears.weight.d_in, self.placed.rule);
+                Router::upload(device, d_in, &sites, rule, pool.tensor_of(page))
+            });
         }
     }
 
@@ -261,6 +267,13 @@ impl Known<'_> {
         };
         self.pages.iter().enumerate().filter_map(entry).collect()
     }
+}
+
+/// A block's index in its stack, and how many blocks that has: of `decoder.block.3`, 3 and the decoder's.
+fn place_of(block: &str, config: &Config) -> [usize; 2] {
+    let blocks = if block.starts_with("decoder") { config.num_decoder_layers } else { config.num_layers };
+    let index = block.rsplit('.').next().and_then(|index| index.parse().ok()).unwrap_or(0);
+    [index.min(blocks.saturating_sub(1)), blocks]
 }
 
 /// How much memory routing takes.

@@ -263,7 +263,8 @@ impl Builder<'_> {
             ["k", "v"].map(|name| format!("decoder.block.{block}.layer.1.EncDecAttention.{name}"))
         });
         let cross_kv = self.linears(Part::Encoder, modules.collect());
-        let encoder = Encoder { embedding, stack, cross_kv };
+        let cross_groups = cross_kv.split([cross_kv.modules.len()]);
+        let encoder = Encoder { embedding, stack, cross_kv, cross_groups };
 
         let embedding = embedding_of_decoder;
         let stack = self.stack(Part::Decoder);
@@ -272,7 +273,7 @@ impl Builder<'_> {
             true => (self.place)(Part::Decoder, Purpose::Matrix, vec![HEAD.to_owned()]),
             false => embedding,
         };
-        (encoder, Decoder { embedding, stack, head })
+        (encoder, Decoder { embedding, stack, head, cross_groups: 1 })
     }
 
     fn stack(&mut self, part: Part) -> Stack {

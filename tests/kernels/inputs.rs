@@ -1,8 +1,9 @@
 //! u, what linear layers and their routers compute from: on the device as an `Input`, here by its formula.
 
 use fastrand::Rng;
-use gander::device::WeightLayout;
+use gander::device::{Device, WeightLayout};
 use gander::kernels::input::Input;
+use gander::kernels::linear::TILED_FROM;
 
 use super::case::Bench;
 use super::numbers::{Fill, Format};
@@ -27,9 +28,14 @@ pub struct Term {
     pub size: f64,
 }
 
-/// What each u may be off where it is multiplied: panels take it rounded, to whole parts of the largest of its 32.
-pub fn rounding(bench: &Bench, formats: &[Format], u: &[Term]) -> Vec<f64> {
-    let is_packed = bench.device.weight_layout() == WeightLayout::Panels
+/// What each u of so many tokens may be off where it is multiplied: rounded, to whole parts of the largest of its 32.
+pub fn rounding(bench: &Bench, formats: &[Format], tokens: usize, u: &[Term]) -> Vec<f64> {
+    let rounds = match &*bench.device {
+        Device::Cpu(cpu) => cpu.weight_layout() == WeightLayout::Panels,
+        Device::Gpu(gpu) if tokens < TILED_FROM => gpu.integers().one_token,
+        Device::Gpu(gpu) => gpu.integers().many_tokens,
+    };
+    let is_packed = rounds
         && matches!(formats[0], Format::Q8_0 | Format::Q4_0)
         && formats.iter().all(|format| *format == formats[0]);
     if !is_packed {

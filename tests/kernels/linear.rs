@@ -126,7 +126,7 @@ fn case(shape: Shape) -> Case {
         // What rounding the input may do to each.
         let mut doubts: Vec<f64> = Vec::new();
         for u in &u {
-            let rounding = rounding(bench, formats, u);
+            let rounding = rounding(bench, formats, tokens, u);
             for row in 0..d_out {
                 let weights = || (0..d_in).map(|col| element(&matrices[row / height], row % height, col));
                 let Term { value, size } = product(u, weights());

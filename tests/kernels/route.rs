@@ -228,7 +228,7 @@ fn case(shape: Shape) -> Case {
 
         let gated: Vec<Vec<GatedEntry>> =
             sites.iter().map(|site| site.iter().map(Expert::gated).collect()).collect();
-        let Router { gates, .. } = Router::upload(bench.device, d_in, &gated, shape.rule);
+        let Router { gates, .. } = Router::upload(bench.device, d_in, &gated, shape.rule, bench.control);
         let gates = Gates { key: KEY, opens: shape.opens, ..gates };
         bench.keep(gates.vectors.buffer);
         bench.keep(gates.table.buffer);

@@ -70,7 +70,7 @@ fn case(shape: Shape) -> Case {
         let wide = |floats: &[f32]| floats.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
         let mut expected = Vec::new();
         for u in &u {
-            let rounding = rounding(bench, &[format], u);
+            let rounding = rounding(bench, &[format], tokens, u);
             let logit = product(u, wide(&gate));
             let open = f64::from(scale) / (1.0 + (-logit.value).exp());
             let t: Vec<Term> = a.chunks_exact(d_in).map(|a| product(u, wide(a))).collect();

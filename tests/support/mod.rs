@@ -12,6 +12,7 @@ use gander::device::Device;
 use gander::experts::Expert;
 use gander::formats::Checkpoint;
 use gander::formats::peft::Adapter;
+use gander::recording::Integers;
 use gander::session::{Request, RoutedToken, Session, Step, Token};
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
@@ -308,7 +309,10 @@ thread_local! {
 pub fn close(session: Session) {
     let mut device = session.into_devices().encoder;
     device.reset();
-    if cfg!(target_arch = "wasm32") && matches!(device, Device::Gpu(_)) {
+    if cfg!(target_arch = "wasm32")
+        && let Device::Gpu(gpu) = &mut device
+    {
+        gpu.set_integers(Integers::default());
         OPENED.set(Some(device));
     }
 }
@@ -319,6 +323,11 @@ pub fn describe(device: &Device) -> String {
         Device::Cpu(_) => "cpu".to_owned(),
         Device::Gpu(gpu) => format!("gpu ({}, {})", gpu.adapter().name, gpu.adapter().backend),
     }
+}
+
+/// Whether this place may be without integer dot products in WGSL: some browser. Where shaders are naga's they are there.
+pub fn may_lack_integer_dots() -> bool {
+    cfg!(target_arch = "wasm32")
 }
 
 /// Prints a line that is seen of tests that pass too.

@@ -1,10 +1,14 @@
 //! Making all that a recording takes to run: pipelines, launch structs, bind groups.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Gpu;
-use crate::recording::{Dispatch, Recording, Target};
+use crate::recording::{Access, Dispatch, Recording, Target};
 use crate::tensor::{BufferId, Tensor};
+
+/// Recordings whose bind groups are kept for the next of the same shape: an encoder, a decoder, and as many of another.
+const MOST_KEPT: usize = 4;
 
 /// A recording, ready to run.
 #[derive(Default)]
@@ -13,6 +17,8 @@ pub struct BoundRecording {
     pub steps: Vec<BoundDispatch>,
     /// The buffers that they bind, with their sizes in bytes.
     pub buffers: HashMap<BufferId, u64>,
+    /// As long as this is here, nobody else uses it.
+    _kept: Option<Arc<Kept>>,
 }
 
 /// A dispatch, ready to run.
@@ -22,8 +28,22 @@ pub struct BoundDispatch {
     pub workgroups: [u32; 3],
 }
 
+/// What was made for one recording and does for the next: a buffer of launch structs, and bind groups with places in it.
+pub struct Kept {
+    uniforms: wgpu::Buffer,
+    groups: HashMap<Key, wgpu::BindGroup>,
+}
+
+/// What a bind group binds: buffers by their numbers, and place and size of a launch struct.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    access: &'static [Access],
+    buffers: Vec<u64>,
+    launch: (u64, u64),
+}
+
 impl Gpu {
-    /// Makes a recording ready to run.
+    /// Makes a recording ready to run. What was made for one before it that is of no more use is used again.
     pub fn bind(&mut self, recording: &Recording) -> BoundRecording {
         if self.faults.any() {
             return BoundRecording::default();
@@ -39,27 +59,64 @@ impl Gpu {
                 (offset, launch.len() as u64)
             })
             .collect();
-        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let uniforms = self.make_buffer((structs.len() as u64).max(16), usage);
+        let Kept { uniforms, groups: mut before } = self.take_kept((structs.len() as u64).max(16));
+        self.submit();
         self.queue.write_buffer(&uniforms, 0, &structs);
+        let mut groups = HashMap::new();
         let steps = (recording.dispatches.iter().zip(launches))
-            .map(|(dispatch, launch)| self.bind_dispatch(dispatch, &uniforms, launch))
+            .map(|(dispatch, launch)| {
+                self.bind_dispatch(dispatch, &uniforms, launch, &mut before, &mut groups)
+            })
             .collect();
         let tensors = recording.dispatches.iter().flat_map(|dispatch| &dispatch.tensors);
         let buffers = tensors.map(|tensor| (tensor.buffer, self.buffer(tensor).size())).collect();
-        BoundRecording { steps, buffers }
+        let kept = Arc::new(Kept { uniforms, groups });
+        self.kept.push_back(kept.clone());
+        if self.kept.len() > MOST_KEPT {
+            self.kept.pop_front();
+        }
+        BoundRecording { steps, buffers, _kept: Some(kept) }
+    }
+
+    /// What is kept of a recording that nobody has any more, of launch structs of that size; or anew.
+    fn take_kept(&mut self, size: u64) -> Kept {
+        let is_free = |kept: &Arc<Kept>| kept.uniforms.size() == size && Arc::strong_count(kept) == 1;
+        let found = self.kept.iter().position(is_free).and_then(|place| self.kept.remove(place));
+        found.and_then(Arc::into_inner).unwrap_or_else(|| {
+            let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+            Kept { uniforms: self.make_buffer(size, usage), groups: HashMap::new() }
+        })
     }
 
     fn bind_dispatch(
         &mut self,
         dispatch: &Dispatch,
         uniforms: &wgpu::Buffer,
-        (offset, size): (u64, u64),
+        launch: (u64, u64),
+        before: &mut HashMap<Key, wgpu::BindGroup>,
+        groups: &mut HashMap<Key, wgpu::BindGroup>,
     ) -> BoundDispatch {
-        let target = Target { is_software: self.adapter.is_software };
+        let target = Target { is_software: self.adapter.is_software, integers: self.integers };
         let program = (dispatch.kernel.gpu)(dispatch, target);
         let made = &mut self.counts.objects;
         let (pipeline, layout) = self.pipelines.get(&self.device, dispatch.kernel, &program, made);
+        let numbers = dispatch.tensors.iter().map(|tensor| self.numbered(tensor).number).collect();
+        let key = Key { access: dispatch.kernel.access, buffers: numbers, launch };
+        let bind_group = before.remove(&key).unwrap_or_else(|| {
+            self.counts.objects += 1;
+            self.make_group(dispatch, &layout, uniforms, launch)
+        });
+        groups.insert(key, bind_group.clone());
+        BoundDispatch { pipeline, bind_group, workgroups: program.workgroups }
+    }
+
+    fn make_group(
+        &self,
+        dispatch: &Dispatch,
+        layout: &wgpu::BindGroupLayout,
+        uniforms: &wgpu::Buffer,
+        (offset, size): (u64, u64),
+    ) -> wgpu::BindGroup {
         let tensors = dispatch.tensors.iter().map(|tensor| self.buffer(tensor).as_entire_binding());
         let launch = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: uniforms,
@@ -71,10 +128,8 @@ impl Gpu {
             .zip(0..)
             .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
             .collect();
-        let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries };
-        let bind_group = self.device.create_bind_group(&descriptor);
-        self.counts.objects += 1;
-        BoundDispatch { pipeline, bind_group, workgroups: program.workgroups }
+        let descriptor = wgpu::BindGroupDescriptor { label: None, layout, entries: &entries };
+        self.device.create_bind_group(&descriptor)
     }
 }
 

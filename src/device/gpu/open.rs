@@ -1,9 +1,12 @@
 //! Opening a device: an adapter, its limits, its name.
 
+use std::collections::VecDeque;
+
 use super::faults::Faults;
 use super::pipelines::Pipelines;
 use super::{Counts, Gpu};
 use crate::error::{Error, ErrorCode, Result};
+use crate::recording::Integers;
 
 /// What a GPU device runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,7 @@ impl Gpu {
         let (device, queue) =
             adapter.request_device(&descriptor).await.map_err(|error| no_gpu(error.to_string()))?;
         let info = adapter.get_info();
+        let dots = wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct;
         let faults = Faults::default();
         faults.listen(&device);
         Ok(Gpu {
@@ -60,9 +64,15 @@ impl Gpu {
             pipelines: Pipelines::default(),
             buffers: Vec::new(),
             freed: Vec::new(),
+            spare: Vec::new(),
+            next_number: 0,
+            kept: VecDeque::new(),
             encoder: None,
             staging: None,
             faults,
+            has_integer_dots: instance.wgsl_language_features().contains(dots),
+            integers: Integers::default(),
+            buffer_limit: usize::MAX,
             refused_from: usize::MAX,
             counts: Counts::default(),
         })
