@@ -60,35 +60,26 @@ export function packTrace(
     if (numbers[place] === -1) numbers[place] = experts.push(ids[place] ?? "") - 1;
     return numbers[place] ?? noExpert;
   };
-  const writesOutput = (module: string) => !readsInput(module);
-  const pack = (slots: (part: PackedRouting) => Slots) => ({
-    input: packTable(parts, readsInput, inputTokens, numberOf, slots),
-    output: packTable(parts, writesOutput, outputTokens, numberOf, slots),
-  });
-  const chosen = pack(({ topK }) => ({ first: 0, count: topK }));
-  const next = pack(({ topK, runnersUp }) => ({ first: topK, count: runnersUp }));
-  return { experts, input: tableOf(chosen.input, next.input), output: tableOf(chosen.output, next.output) };
+  const input = packTable(parts, readsInput, inputTokens, numberOf);
+  const output = packTable(parts, (module) => !readsInput(module), outputTokens, numberOf);
+  // Those that were chosen anywhere have the first numbers.
+  return { experts, input: withNext(input, numberOf), output: withNext(output, numberOf) };
 }
 
-/** Some of what is told of a cell. */
-interface Slots {
-  first: number;
-  count: number;
+/** A table, and the places of those who would have been next. */
+interface Packed {
+  table: TableData;
+  next: { count: number; places: Uint32Array; weights: Float32Array };
 }
 
-interface PackedTable {
-  modules: readonly string[];
-  tokens: readonly TracedToken[];
-  /** The most of a cell. */
-  count: number;
-  choices: Uint16Array;
-  weights: Float32Array;
-}
-
-function tableOf({ modules, tokens, count, choices, weights }: PackedTable, next: PackedTable): TableData {
-  const table: TableData = { modules, tokens, topK: count, choices, weights };
+function withNext({ table, next }: Packed, numberOf: (place: number) => number): TableData {
   if (next.count === 0) return table;
-  return { ...table, runnersUp: next.count, nextChoices: next.choices, nextWeights: next.weights };
+  const nextChoices = new Uint16Array(next.places.length);
+  for (let slot = 0; slot < nextChoices.length; slot++) {
+    const place = next.places[slot] ?? noPlace;
+    nextChoices[slot] = place === noPlace ? noExpert : numberOf(place);
+  }
+  return { ...table, runnersUp: next.count, nextChoices, nextWeights: next.weights };
 }
 
 function packTable(
@@ -96,43 +87,53 @@ function packTable(
   isWanted: (module: string) => boolean,
   tokens: readonly TracedToken[],
   numberOf: (place: number) => number,
-  slots: (part: PackedRouting) => Slots,
-): PackedTable {
+): Packed {
   const modules = new Numbering<string>();
   /** Where the modules of a part go, by their names: nearly all parts have the same. */
   const known = new Map<string, (number | null)[]>();
-  let most = 0;
+  let topK = 0;
+  let runnersUp = 0;
   for (const part of parts) {
     const columns =
       known.get(part.modules) ??
       part.modules.split("\n").map((module) => (isWanted(module) ? modules.numberOf(module) : null));
     known.set(part.modules, columns);
-    if (columns.some((column) => column !== null)) most = Math.max(most, slots(part).count);
+    if (columns.every((column) => column === null)) continue;
+    topK = Math.max(topK, part.topK);
+    runnersUp = Math.max(runnersUp, part.runnersUp);
   }
   const moduleCount = modules.list.length;
-  const choices = new Uint16Array(tokens.length * moduleCount * most).fill(noExpert);
+  const cells = tokens.length * moduleCount;
+  const choices = new Uint16Array(cells * topK).fill(noExpert);
   const weights = new Float32Array(choices.length);
+  const places = new Uint32Array(cells * runnersUp).fill(noPlace);
+  const nextWeights = new Float32Array(places.length);
   for (const part of parts) {
     const columns = known.get(part.modules) ?? [];
     const tokenCount = Math.min(part.tokens, tokens.length - part.firstToken);
-    const { first, count } = slots(part);
     const told = part.topK + part.runnersUp;
     for (let row = 0; row < columns.length; row++) {
       const column = columns[row] ?? null;
       if (column === null) continue;
-      let from = row * part.tokens * told + first;
-      let to = (part.firstToken * moduleCount + column) * most;
+      let from = row * part.tokens * told;
+      let cell = part.firstToken * moduleCount + column;
       for (let token = 0; token < tokenCount; token++) {
-        for (let slot = 0; slot < count; slot++) {
+        for (let slot = 0; slot < part.topK; slot++) {
           const place = part.choices[from + slot] ?? noPlace;
           if (place === noPlace) break;
-          choices[to + slot] = numberOf(place);
-          weights[to + slot] = part.weights[from + slot] ?? 0;
+          choices[cell * topK + slot] = numberOf(place);
+          weights[cell * topK + slot] = part.weights[from + slot] ?? 0;
+        }
+        for (let slot = 0; slot < part.runnersUp; slot++) {
+          const at = from + part.topK + slot;
+          places[cell * runnersUp + slot] = part.choices[at] ?? noPlace;
+          nextWeights[cell * runnersUp + slot] = part.weights[at] ?? 0;
         }
         from += told;
-        to += moduleCount * most;
+        cell += moduleCount;
       }
     }
   }
-  return { modules: modules.list, tokens, count: most, choices, weights };
+  const table = { modules: modules.list, tokens, topK, choices, weights };
+  return { table, next: { count: runnersUp, places, weights: nextWeights } };
 }
