@@ -33,7 +33,7 @@ of 2000 bootstrap resamples. "pages" and "KB": what a first visitor fetches for 
 
 
 REGATINGS = {
-    "untold": "language loss alone, as in the paper", "gates-10": "10 steps", "gates-30": "30 steps", "gates-100": "100 steps, over the base as Q8_0 keeps it",
+    "untold": "language loss alone, as in the paper", "gates-10": "10 steps", "gates-30": "30 steps", "gates-100": "100 steps, over the Q8_0 base",
     "gates-300": "300 steps", "examples-16": "100 steps on 16 lines", "examples-256": "100 steps on 256 lines"}
 
 
@@ -70,7 +70,7 @@ def questions(ocean: Path, out: Path) -> dict[str, list[Run]]:
         "Bad experts in the pool": [run("the sixteen", "pool", short)] + [run(f"and {bad}", f"bad-{bad}", short, experts=[*experts, out / "variants" / bad]) for bad in BAD],
         "How gates were trained": [regated("as shipped: 100 steps on new lines, told", "experts", out / "experts")] + [
             regated(title, folder, out / "variants" / folder) for folder, title in REGATINGS.items()] + [
-            regated("language loss alone, and a noise expert gated likewise", "untold-noise", out / "variants/untold", out / "variants/noise")],
+            regated("language loss alone, and noise", "untold-noise", out / "variants/untold", out / "variants/noise")],
         STORED: [run("Q8_0", "pool", short), run("Q4_0", "q4_0", short, base=out / "base-q4_0.gguf"), run("float32", "float", short, base=out / "base-hf")],
         "What is saved": [run("exact", "pool", short)] + [
             run(f"--min-weight {weight}", f"min-weight-{weight}", [*short, "--min-weight", weight]) for weight in ("0.2", "0.4")] + [
