@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use js_sys::{Float32Array, Function, JsString, Object, Reflect, Uint8Array, Uint32Array};
+use js_sys::{Function, JsString, Object, Reflect, Uint8Array, Uint32Array};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -177,21 +177,14 @@ enum StepInfo<'a> {
 
 /// Routing as numbers: crossing to JavaScript choice by choice, it would cost more than a twentieth of a small model's step.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct RoutingInfo {
     /// One to a line: a single string crosses faster than many.
     #[serde(with = "serde_wasm_bindgen::preserve")]
     modules: JsString,
-    first_token: usize,
-    tokens: usize,
-    top_k: usize,
-    runners_up: usize,
-    /// (modules, tokens, top_k + runners_up): the expert's place among all, or `u32::MAX` for none.
+    /// The first token, how many they are, top_k, how many runners-up; then (modules, tokens, top_k + runners_up): the expert's place
+    /// among all, or `u32::MAX` for none; then in the same shape the weights, bits of floats.
     #[serde(with = "serde_wasm_bindgen::preserve")]
-    choices: Uint32Array,
-    /// (modules, tokens, top_k + runners_up)
-    #[serde(with = "serde_wasm_bindgen::preserve")]
-    weights: Float32Array,
+    words: Uint32Array,
 }
 
 /// The modules' names as JavaScript has them, which are the same in every step of an answer.
@@ -209,15 +202,9 @@ impl CrossedNames {
             Some(crossed) => self.0.insert(crossed),
             None => self.0.insert((names.clone(), names.modules.join("\n").into())),
         };
-        Some(RoutingInfo {
-            modules: modules.clone(),
-            first_token: *first_token,
-            tokens: *tokens,
-            top_k: *top_k,
-            runners_up: *runners_up,
-            choices: choices[..].into(),
-            weights: weights[..].into(),
-        })
+        let head = [*first_token, *tokens, *top_k, *runners_up].map(|count| count as u32);
+        let words = [&head[..], choices, bytemuck::cast_slice(weights)].concat();
+        Some(RoutingInfo { modules: modules.clone(), words: words[..].into() })
     }
 }
 

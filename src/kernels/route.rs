@@ -356,8 +356,8 @@ impl Compute for Route {
                 let row = first_row + site * tokens + token;
                 let told = 2 * (k + runners_up);
                 let (row, row_behind) = choices[row * told..][..told].split_at_mut(2 * k);
-                tell_runners_up(params, best, behind, row_behind);
-                weigh(params, best, scores_of, weights);
+                let chosen = weigh(params, best, scores_of, weights);
+                tell_runners_up(params, best, behind, chosen, row_behind);
                 let chosen = &best[..weights.len()];
                 if params.opens != 0 {
                     let u = &u[token * d_in..][..d_in];
@@ -504,10 +504,11 @@ fn choose(scores: &[(u32, f32)], k: usize, best: &mut Vec<(u32, f32)>) {
     }
 }
 
-/// The weights of those of `best` that stand, best first; `all` are the scores of the whole site.
-fn weigh(params: &Params, best: &[(u32, f32)], all: &[(u32, f32)], weights: &mut Vec<f32>) {
+/// The weights of those of `best` that stand, best first; `all` are the scores of the whole site. Returns the sum of the exponentials of
+/// `best`.
+fn weigh(params: &Params, best: &[(u32, f32)], all: &[(u32, f32)], weights: &mut Vec<f32>) -> f32 {
     weights.clear();
-    let Some((_, highest)) = best.first() else { return };
+    let Some((_, highest)) = best.first() else { return 0.0 };
     let exponential = |score: f32| params.exponential(score, *highest);
     weights.extend(best.iter().map(|(_, score)| exponential(*score)));
     let chosen: f32 = weights.iter().sum();
@@ -515,22 +516,28 @@ fn weigh(params: &Params, best: &[(u32, f32)], all: &[(u32, f32)], weights: &mut
         let whole: f32 = all.iter().map(|(_, score)| exponential(*score)).sum();
         if chosen < params.least_share * whole {
             weights.clear();
-            return;
+            return chosen;
         }
     }
     let standing = weights[1..].iter().take_while(|weight| **weight >= params.least_weight * chosen).count();
     weights.truncate(1 + standing);
     let kept: f32 = weights.iter().sum();
     weights.iter_mut().for_each(|weight| *weight /= kept);
+    chosen
 }
 
-/// Who came next, and with what weight each would have joined the best.
-fn tell_runners_up(params: &Params, best: &[(u32, f32)], behind: &[(u32, f32)], told: &mut [u32]) {
+/// Who came next, and with what weight each would have joined the best, whose exponentials sum to `chosen`.
+fn tell_runners_up(
+    params: &Params,
+    best: &[(u32, f32)],
+    behind: &[(u32, f32)],
+    chosen: f32,
+    told: &mut [u32],
+) {
     let (rows, weights) = told.split_at_mut(told.len() / 2);
     rows.fill(ABSENT);
     weights.fill(0.0f32.to_bits());
     let Some((_, highest)) = best.first() else { return };
-    let chosen: f32 = best.iter().map(|(_, score)| params.exponential(*score, *highest)).sum();
     for ((row, weight), (next, score)) in rows.iter_mut().zip(weights).zip(behind) {
         let own = params.exponential(*score, *highest);
         (*row, *weight) = (*next, (own / (chosen + own)).to_bits());

@@ -12,7 +12,7 @@ import type {
   StartRequest,
   Step,
 } from "../../www/src/engine.ts";
-import type { PackedRouting } from "../../www/src/packed_routing.ts";
+import { type PackedRouting, packRouting } from "../../www/src/packed_routing.ts";
 import type { Base, DeviceName, Expert, Input, LoadedDevice } from "../../www/src/types.ts";
 
 interface CatalogPage {
@@ -370,15 +370,15 @@ export class ScriptedEngine implements Engine {
     const topK = Math.min(2, ids.length);
     const chosen = characters.flatMap((character) => this.#choose(character).map((id) => ids.indexOf(id)));
     const weights = characters.flatMap(() => (topK === 1 ? [1] : [0.75, 0.25]));
-    return {
-      modules: modules.map((module) => `${stack}.${module}`).join("\n"),
+    const layers = modules.map((module) => `${stack}.${module}`);
+    return packRouting(layers, {
       firstToken,
       tokens: characters.length,
       topK,
       runnersUp: 0,
-      choices: Uint32Array.from(modules.flatMap(() => chosen)),
-      weights: Float32Array.from(modules.flatMap(() => weights)),
-    };
+      choices: modules.flatMap(() => chosen),
+      weights: modules.flatMap(() => weights),
+    });
   }
 }
 

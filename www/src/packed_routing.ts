@@ -2,10 +2,16 @@
 
 import type { RoutedChoice } from "./types.ts";
 
-/** The same tokens on every module. */
+/** The same tokens on every module, as it crosses from the engine and between threads: every part more costs each token. */
 export interface PackedRouting {
   /** One to a line. */
   modules: string;
+  /** {@link readRouting} says what they are. */
+  words: Uint32Array;
+}
+
+/** What the words are. */
+export interface ReadRouting {
   firstToken: number;
   tokens: number;
   topK: number;
@@ -15,19 +21,39 @@ export interface PackedRouting {
    * (modules, tokens, topK + runnersUp): the expert's place among all of the model, or {@link noPlace}; the chosen, then the
    * runners-up.
    */
-  choices: ArrayLike<number>;
+  choices: Uint32Array;
   /** (modules, tokens, topK + runnersUp): of a runner-up, what it would have had beside the chosen. */
-  weights: ArrayLike<number>;
+  weights: Float32Array;
 }
 
 /** Stands in `choices` where fewer than `topK` experts serve a token. */
 export const noPlace = 0xffffffff;
 
+/** Words before the choices: those of `ReadRouting` that are one number. */
+const HEAD = 4;
+
+export function readRouting({ words }: PackedRouting): ReadRouting {
+  const [firstToken = 0, tokens = 0, topK = 0, runnersUp = 0] = words;
+  const cells = (words.length - HEAD) / 2;
+  const choices = words.subarray(HEAD, HEAD + cells);
+  const weights = new Float32Array(words.buffer, words.byteOffset + 4 * (HEAD + cells), cells);
+  return { firstToken, tokens, topK, runnersUp, choices, weights };
+}
+
+type Written = Omit<ReadRouting, "choices" | "weights"> & { choices: number[]; weights: number[] };
+
+export function packRouting(modules: readonly string[], routing: Written): PackedRouting {
+  const { firstToken, tokens, topK, runnersUp, choices, weights } = routing;
+  const bits = new Uint32Array(Float32Array.from(weights).buffer);
+  const words = Uint32Array.from([firstToken, tokens, topK, runnersUp, ...choices, ...bits]);
+  return { modules: modules.join("\n"), words };
+}
+
 /** @param experts ids by place */
 export function unpackRouting(packed: PackedRouting, experts: readonly string[]): RoutedChoice[] {
-  const { firstToken, tokens, topK, runnersUp } = packed;
-  const choices = Array.from(packed.choices);
-  const weights = Array.from(packed.weights);
+  const { firstToken, tokens, topK, runnersUp, ...read } = readRouting(packed);
+  const choices = Array.from(read.choices);
+  const weights = Array.from(read.weights);
   return packed.modules.split("\n").flatMap((module, row) =>
     Array.from({ length: tokens }, (_, token) => {
       const start = (row * tokens + token) * (topK + runnersUp);
@@ -46,7 +72,7 @@ export function unpackRouting(packed: PackedRouting, experts: readonly string[])
 /** @param placeOf numbers the ids */
 export function packChoice(choice: RoutedChoice, placeOf: (expert: string) => number): PackedRouting {
   const { module, token, experts, weights } = choice;
-  const topK = experts.length;
   const choices = experts.map(placeOf);
-  return { modules: module, firstToken: token, tokens: 1, topK, runnersUp: 0, choices, weights };
+  const topK = choices.length;
+  return packRouting([module], { firstToken: token, tokens: 1, topK, runnersUp: 0, choices, weights });
 }

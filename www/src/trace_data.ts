@@ -2,7 +2,7 @@
 
 import { readsInput } from "./layers.ts";
 import { Numbering } from "./numbering.ts";
-import { noPlace, type PackedRouting } from "./packed_routing.ts";
+import { noPlace, type PackedRouting, type ReadRouting, readRouting } from "./packed_routing.ts";
 
 /** A token of the input or of the output. */
 export interface TracedToken {
@@ -60,8 +60,9 @@ export function packTrace(
     if (numbers[place] === -1) numbers[place] = experts.push(ids[place] ?? "") - 1;
     return numbers[place] ?? noExpert;
   };
-  const input = packTable(parts, readsInput, inputTokens, numberOf);
-  const output = packTable(parts, (module) => !readsInput(module), outputTokens, numberOf);
+  const read = parts.map((part) => ({ modules: part.modules, ...readRouting(part) }));
+  const input = packTable(read, readsInput, inputTokens, numberOf);
+  const output = packTable(read, (module) => !readsInput(module), outputTokens, numberOf);
   // Those that were chosen anywhere have the first numbers.
   return { experts, input: withNext(input, numberOf), output: withNext(output, numberOf) };
 }
@@ -83,7 +84,7 @@ function withNext({ table, next }: Packed, numberOf: (place: number) => number):
 }
 
 function packTable(
-  parts: readonly PackedRouting[],
+  parts: readonly (ReadRouting & { modules: string })[],
   isWanted: (module: string) => boolean,
   tokens: readonly TracedToken[],
   numberOf: (place: number) => number,

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type RoutedChoice, RoutingTrace } from "../../../www/src/index.ts";
-import { noPlace, type PackedRouting } from "../../../www/src/packed_routing.ts";
+import { noPlace, packRouting } from "../../../www/src/packed_routing.ts";
 import { packTrace } from "../../../www/src/trace_data.ts";
 
 const layers = ["decoder.block.0.layer.0.SelfAttention.q", "decoder.block.0.layer.2.DenseReluDense.wo"];
@@ -74,9 +74,8 @@ describe("a routing trace", () => {
   });
 
   test("tells who would have been next, and counts them in nothing", () => {
-    const packed = (firstToken: number, choices: number[], weights: number[]): PackedRouting => {
-      return { modules: layers.join("\n"), firstToken, tokens: 1, topK: 1, runnersUp: 2, choices, weights };
-    };
+    const packed = (firstToken: number, choices: number[], weights: number[]) =>
+      packRouting(layers, { firstToken, tokens: 1, topK: 1, runnersUp: 2, choices, weights });
     const none = noPlace;
     const parts = [
       packed(0, [2, 0, 1, 0, 2, none], [1, 0.25, 0.125, 1, 0.5, 0]),
