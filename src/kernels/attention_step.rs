@@ -16,6 +16,7 @@ pub static KERNEL: Kernel = Kernel {
     access: &[Access::Control, Access::Read, Access::Read, Access::Write, Access::Write],
     cpu: vectors::<AttentionStep>,
     gpu,
+    on_the_way: None,
 };
 
 #[repr(C)]
@@ -57,7 +58,8 @@ impl Compute for AttentionStep {
         let position = control.control().position as usize;
         let (query, new) = qkv.as_slice::<f32>().split_at(inner);
         cache.as_mut_slice::<f32>()[position * 2 * inner..][..2 * inner].copy_from_slice(new);
-        let keys = KeysAndValues { floats: cache.as_slice(), cols: 2 * inner, k: 0, v: inner };
+        let processor = scratch.processor;
+        let keys = KeysAndValues { floats: cache.as_slice(), cols: 2 * inner, k: 0, v: inner, processor };
         let scores = &mut scratch.floats;
         scores.clear();
         // For all steps to come.

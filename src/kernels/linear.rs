@@ -28,6 +28,7 @@ pub static KERNEL: Kernel = Kernel {
     ],
     cpu,
     gpu,
+    on_the_way: None,
 };
 
 /// What becomes of the product.
@@ -131,6 +132,21 @@ fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     }
 }
 
+/// Whether a dispatch of it overwrites, and adds no experts.
+pub(crate) fn is_plain(dispatch: &Dispatch) -> bool {
+    let params: Params = dispatch.params();
+    params.sites == 0 && params.accumulate == 0
+}
+
+/// One token times some rows of a weight, as a plain dispatch with these parameters would have them. `read`: the input, its
+/// norm's weight, and the values and scales of those rows.
+pub(crate) fn some_rows(params: &[u8], read: [Argument; 4], y: &mut [f32], scratch: &mut Scratch) {
+    let [x, norm, values, scales] = read;
+    let mut arguments =
+        [Argument::NONE, x, norm, values, scales, Argument::NONE, Argument::NONE, Argument::row(y)];
+    vectors::<Linear>(params, &mut arguments, scratch);
+}
+
 struct Linear;
 
 impl Compute for Linear {
@@ -154,8 +170,7 @@ impl Compute for Linear {
             let multiply = |panels: &Panels, y: &mut [f32], room: &mut Vec<u8>| {
                 let d_out = y.len() / tokens;
                 panels.multiply(activations, processor, room, |token, row, products| {
-                    let y = &mut y[token * d_out..][..d_out][row..];
-                    y.iter_mut().zip(products).for_each(|(y, product)| store(y, *product));
+                    each_row(&mut y[token * d_out..][..d_out][row..], products, store);
                 });
             };
             match team {
@@ -193,6 +208,15 @@ impl Compute for Linear {
 
 /// Rows of floats that are decoded together.
 const ROW_TILE: usize = 8;
+
+/// Does something to the rows of a panel, as many as there are. Where all are there, the compiler is told so.
+#[inline(always)]
+fn each_row(y: &mut [f32], sums: &[f32; ROWS], apply: impl Fn(&mut f32, f32)) {
+    match y.first_chunk_mut::<ROWS>() {
+        Some(y) => y.iter_mut().zip(sums).for_each(|(y, sum)| apply(y, *sum)),
+        None => y.iter_mut().zip(sums).for_each(|(y, sum)| apply(y, *sum)),
+    }
+}
 
 /// What adding experts works with and in.
 struct Work<'a> {
@@ -241,8 +265,7 @@ fn add_experts(params: &Params, deltas: &[u32], pool: &Argument, y: &mut [f32], 
                 let token = |index: usize| activations.token(first + index);
                 b.multiply(uses.len(), token, processor, |index, row, sums| {
                     let place = uses[index].token as usize * d_out + uses[index].slot as usize * height;
-                    let y = &mut y[place..][..height][row..];
-                    y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
+                    each_row(&mut y[place..][..height][row..], sums, |y, sum| *y += sum);
                 });
                 first += uses.len();
             }
