@@ -77,8 +77,12 @@ impl Activations {
         self.form = form;
         self.blocks.clear();
         let (blocks, _) = floats.as_chunks::<BLOCK>();
-        match self.form {
-            Form::Whole => self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, LARGEST, whole))),
+        match form {
+            // One loop for both: pages load each.
+            Form::Whole | Form::Short => {
+                let most = if form == Form::Whole { LARGEST } else { LARGEST_OF_FACTORS };
+                self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, most, whole)));
+            }
             #[cfg(target_arch = "wasm32")]
             Form::Crossed => {
                 self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, LARGEST, crossed)));
@@ -86,10 +90,6 @@ impl Activations {
             #[cfg(any(target_arch = "x86_64", all(target_arch = "wasm32", feature = "relaxed-simd")))]
             Form::Halves => {
                 self.blocks.extend(blocks.iter().map(|floats| Block::new(floats, LARGEST, halves)));
-            }
-            Form::Short => {
-                let block = |floats| Block::new(floats, LARGEST_OF_FACTORS, whole);
-                self.blocks.extend(blocks.iter().map(block));
             }
         }
     }

@@ -165,7 +165,8 @@ fn add_rows<D: Dots, const TOKENS: usize, const GROUPS: usize, const FOUR: bool,
     let mut lower = blocks.map(|block| [i32x4_splat(-offset * block.sum); GROUPS]);
     for (place, quad) in quads.iter().enumerate() {
         let halves = |place| blocks.map(|block| block.quad_halves(place).map(|half| i32x4_splat(cast(half))));
-        let low = halves(place);
+        // The remainder is for the compiler again: from a place that must be below eight it knows how often it goes round.
+        let low = halves(place % 8);
         let high = halves((place + 4) % 8);
         let (groups, _) = quad.as_chunks::<16>();
         for (group, rows) in groups[first_group..][..GROUPS].iter().enumerate() {
@@ -228,7 +229,7 @@ fn lower_sums(quads: &[[u8; QUAD_BYTES]], block: &Block, group: usize) -> v128 {
     let mut sums = i32x4_splat(0);
     for (place, quad) in quads.iter().enumerate() {
         let rows = v128_xor(pod_read_unaligned(&quad[16 * group..][..16]), u8x16_splat(0x80));
-        let [_, lower] = block.quad_halves(place);
+        let [_, lower] = block.quad_halves(place % 8);
         let lower = i32x4_splat(cast(lower));
         let a = i32x4_extadd_pairwise_i16x8(i16x8_extmul_low_i8x16(rows, lower));
         let b = i32x4_extadd_pairwise_i16x8(i16x8_extmul_high_i8x16(rows, lower));
