@@ -122,6 +122,11 @@ impl Device {
         }
     }
 
+    /// Whether it may go away, and its memory with it.
+    pub fn may_go_away(&self) -> bool {
+        matches!(self, Device::Gpu(_))
+    }
+
     /// The most bytes that one buffer may have.
     pub fn largest_buffer(&self) -> usize {
         match self {

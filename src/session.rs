@@ -185,7 +185,7 @@ impl Session {
         let mut devices = devices.into();
         let Base { checkpoint, tokenizer } = base;
         let fingerprint = checkpoint.fingerprint();
-        let may_go_away = devices.iter_mut().any(|device| matches!(device, Device::Gpu(_)));
+        let may_go_away = devices.iter_mut().any(|device| device.may_go_away());
         let (model, kept) = match may_go_away {
             true => (T5::upload(&mut devices, Cow::Borrowed(&checkpoint))?, Some(checkpoint)),
             false => (T5::upload(&mut devices, Cow::Owned(checkpoint))?, None),

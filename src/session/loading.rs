@@ -211,7 +211,7 @@ impl Loading {
         let tensors = IncomingTensors::of(&contents, number);
         let begun = self.file.replace(IncomingFile::Tensors(tensors));
         let model = self.model.get_or_insert_with(|| {
-            let may_go_away = self.devices.iter_mut().any(|device| matches!(device, Device::Gpu(_)));
+            let may_go_away = self.devices.iter_mut().any(|device| device.may_go_away());
             Model {
                 assembly: Assembly::new(&contents.config, self.devices.decoder.is_some()),
                 contents: contents.clone(),

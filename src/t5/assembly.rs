@@ -4,7 +4,7 @@ use super::placed::PlacedMatrix;
 use super::{Block, CrossAttention, Decoder, Encoder, FeedForwardLayer, SelfAttention, Stack, T5};
 use super::{bias_by_distance, reach};
 use crate::config::Config;
-use crate::device::{Device, Devices, Part};
+use crate::device::{Devices, Part};
 use crate::error::{Error, ErrorCode, Result};
 use crate::formats::layout::{self, EMBEDDING, HEAD};
 use crate::kernels::weight::{ArrivingWeight, Weight};
@@ -119,7 +119,7 @@ impl Assembly {
         let index = self.index(name);
         let slots = self.slots.iter().filter(|slot| slot.purpose == Purpose::Matrix);
         let mut slots = slots.filter(|slot| slot.members.iter().any(|(member, _)| *member == index));
-        slots.any(|slot| matches!(devices.of(slot.part), Device::Cpu(_)))
+        slots.any(|slot| !devices.of(slot.part).may_go_away())
     }
 
     fn index(&self, name: &str) -> usize {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::T5;
-use crate::device::{Device, Devices, Part};
+use crate::device::{Devices, Part};
 use crate::error::Result;
 use crate::kernels::weight::Weight;
 use crate::quant::Matrix;
@@ -16,23 +16,23 @@ pub(super) struct PlacedMatrix {
 }
 
 impl T5 {
-    /// Whether a tensor is a matrix that is on a CPU, which does not go away.
+    /// Whether a tensor is a matrix on a device that does not go away.
     pub fn is_safe(&self, devices: &mut Devices, name: &str) -> bool {
         let mut holders =
             self.matrices.iter().filter(|matrix| matrix.tensors.iter().any(|(tensor, _)| tensor == name));
-        holders.any(|matrix| matches!(devices.of(matrix.part), Device::Cpu(_)))
+        holders.any(|matrix| !devices.of(matrix.part).may_go_away())
     }
 
-    /// Takes the matrices that are on a CPU back from there, as a checkpoint has them, but for those that were joined of several
+    /// Takes the matrices of devices that do not go away back from there, as a checkpoint has them, but for those that were joined of several
     /// formats, which are f32. The model is of no more use.
     ///
     /// # Errors
-    /// Those of [`Device::read_bytes`].
+    /// Those of [`Weight::read`].
     pub async fn take_back(&mut self, devices: &mut Devices) -> Result<BTreeMap<String, Matrix>> {
         let mut taken = BTreeMap::new();
         for PlacedMatrix { part, weight, tensors } in std::mem::take(&mut self.matrices) {
             let device = devices.of(part);
-            if !matches!(device, Device::Cpu(_)) {
+            if device.may_go_away() {
                 continue;
             }
             let joined = weight.read(device).await?;
