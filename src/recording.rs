@@ -30,6 +30,30 @@ pub struct Kernel {
     pub cpu: fn(&[u8], &mut [Argument], &mut Scratch),
     /// How a GPU computes a dispatch of it.
     pub gpu: fn(&Dispatch, Target) -> Program,
+    /// How the CPU computes it on the way of the operation before it, where it can.
+    pub on_the_way: Option<&'static OnTheWay>,
+}
+
+/// How two operations are one on a CPU: what the first would leave for the second never is in memory as a whole. A device
+/// does so where both run in one go; who wants to see what is between them runs them one by one.
+pub struct OnTheWay {
+    /// The operation before it. Its last tensor is what is between them.
+    pub first: &'static Kernel,
+    /// Which of the second's tensors that is.
+    pub between: usize,
+    /// Whether that can be, by the first's parameters and tensors.
+    pub is_possible: fn(&Dispatch) -> bool,
+    /// The computation, from both. What the second writes is nothing among the first's tensors, and what is between them
+    /// is a shape alone among both.
+    pub cpu: fn(Half, Half, &mut Scratch),
+}
+
+/// One of two operations that are computed in one.
+pub struct Half<'a, 'b> {
+    /// The parameters' bytes.
+    pub params: &'a [u8],
+    /// The tensors, in the order of the kernel's `access`.
+    pub arguments: &'a mut [Argument<'b>],
 }
 
 /// What a program is for.
@@ -118,6 +142,19 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
+    /// The tensors that it writes.
+    pub fn written(&self) -> impl Iterator<Item = &Tensor> {
+        let uses = self.tensors.iter().zip(self.kernel.access);
+        uses.filter(|(_, access)| **access == Access::Write).map(|(tensor, _)| tensor)
+    }
+
+    /// How it is computed in one with the dispatch before it, if it can be.
+    pub fn on_the_way_of(&self, before: &Dispatch) -> Option<&'static OnTheWay> {
+        let way = self.kernel.on_the_way?;
+        let is_between = before.tensors.last() == Some(&self.tensors[way.between]);
+        (std::ptr::eq(way.first, before.kernel) && is_between && (way.is_possible)(before)).then_some(way)
+    }
+
     /// The parameter struct.
     pub fn params<P: Pod>(&self) -> P {
         bytemuck::pod_read_unaligned(&self.params)
@@ -183,6 +220,11 @@ impl<'a> Argument<'a> {
     pub const NONE: Argument<'static> =
         Argument { rows: 0, cols: 0, dtype: DType::U32, first_row: 0, bytes: Bytes::Read(&[]) };
 
+    /// A tensor that is nowhere.
+    pub fn shape(tensor: &Tensor) -> Argument<'static> {
+        Argument::of(tensor, Bytes::Read(&[]))
+    }
+
     /// A tensor that is only read; `bytes` are exactly its elements.
     pub fn read(tensor: &Tensor, bytes: &'a [u8]) -> Self {
         Argument::of(tensor, Bytes::Read(bytes))
@@ -193,9 +235,24 @@ impl<'a> Argument<'a> {
         Argument::of(tensor, Bytes::Write(bytes))
     }
 
-    fn of(tensor: &Tensor, bytes: Bytes<'a>) -> Self {
+    fn of(tensor: &Tensor, bytes: Bytes<'a>) -> Argument<'a> {
         let Tensor { rows, cols, dtype, .. } = *tensor;
         Argument { rows, cols, dtype, first_row: 0, bytes }
+    }
+
+    /// A row of floats that belongs to no device, to be written.
+    pub fn row(floats: &'a mut [f32]) -> Argument<'a> {
+        let (cols, bytes) = (floats.len(), Bytes::Write(bytemuck::cast_slice_mut(floats)));
+        Argument { rows: 1, cols, dtype: DType::F32, first_row: 0, bytes }
+    }
+
+    /// The same argument, for who only reads it while it is not written.
+    pub fn to_read(&self) -> Argument<'_> {
+        let bytes = match &self.bytes {
+            Bytes::Read(bytes) => Bytes::Read(bytes),
+            Bytes::Write(bytes) => Bytes::Read(bytes),
+        };
+        Argument { bytes, ..*self }
     }
 
     /// The same argument, for a while.

@@ -18,7 +18,7 @@ pub struct Scratch {
     pub projected_activations: Activations,
     /// A panel of a weight.
     pub panel: Vec<u8>,
-    /// Other floats: a row of a weight, the scores of attention, logits.
+    /// Other floats: a row of a weight, the scores of attention, some logits.
     pub floats: Vec<f32>,
     /// More of them.
     pub sorted: Vec<f32>,
@@ -30,8 +30,25 @@ pub struct Scratch {
     pub scored: Vec<(u32, f32)>,
     /// The best experts so far, best first: the gate's row and its score.
     pub ranking: Vec<(u32, f32)>,
+    /// Logits on their way.
+    pub logits: Vec<f32>,
+    /// What is left of those that went by.
+    pub choice: Choice,
     /// Work with the factors of experts, sorted by where they are: a factor is read once for all tokens that want it.
     pub order: Vec<FactorUse>,
+}
+
+/// What is left of logits that went by.
+#[derive(Debug, Default)]
+pub struct Choice {
+    /// The first of the greatest, and its value.
+    pub best: (u32, f32),
+    /// Whether all were numbers.
+    pub are_finite: bool,
+    /// Where more than the best count: those that may, in the order of their ids.
+    pub candidates: Vec<(u32, f32)>,
+    /// What is less is no candidate any more.
+    pub least: f32,
 }
 
 /// One token that wants one factor, A or B, of an expert.
@@ -69,6 +86,8 @@ impl Default for Scratch {
             row_biases: Vec::new(),
             scored: Vec::new(),
             ranking: Vec::new(),
+            logits: Vec::new(),
+            choice: Choice::default(),
             order: Vec::new(),
         }
     }

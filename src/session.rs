@@ -449,7 +449,8 @@ impl Session {
         let routes = &encoder.1;
         work.passes += 1;
         let control = Control { token: self.model.config.decoder_start_token_id, ..Control::default() };
-        self.run_from(Part::Encoder, encoder, biases, &reading.activations.control, control, 1).await?;
+        self.run_from(Part::Encoder, encoder, biases, &reading.activations.control, control, Run::Times(1))
+            .await?;
         let mut tensors = vec![routes.flags.tensor, traced(routes)];
         let is_split = self.devices.decoder.is_some();
         if is_split {
@@ -479,7 +480,15 @@ impl Session {
         };
         let steps = if self.observer.is_some() { 1 } else { generation.steps };
         let control = Control { position: first as u32, first: first as u32, token, ..Control::default() };
-        self.run_from(Part::Decoder, decoder, biases, &writing.activations.control, control, steps).await?;
+        self.run_from(
+            Part::Decoder,
+            decoder,
+            biases,
+            &writing.activations.control,
+            control,
+            Run::Times(steps),
+        )
+        .await?;
         let count = steps.min(writing.produced.len() - first);
         let new = Tensor { offset: writing.produced.offset + 4 * first, cols: count, ..writing.produced };
         let tensors = [writing.activations.control, new, routes.flags.tensor, traced(routes)];
@@ -510,19 +519,25 @@ impl Session {
         biases: &[f32],
         words: &Tensor,
         control: Control,
-        times: usize,
+        run: Run,
     ) -> Result<()> {
         self.reset(part, &routes.flags, biases);
         self.devices.of(part).write(words, bytemuck::cast_slice::<Control, u32>(&[control]));
-        self.run(part, plan, times).await
+        self.run(part, plan, run).await
     }
 
     /// Runs a plan; where somebody observes, with a stop at each named value.
-    async fn run(&mut self, part: Part, plan: &Plan, times: usize) -> Result<()> {
+    async fn run(&mut self, part: Part, plan: &Plan, run: Run) -> Result<()> {
         let device = self.devices.of(part);
         let end = plan.recording.dispatches.len();
         let Some(observer) = &mut self.observer else {
-            device.run(plan, 0..end, times);
+            match run {
+                Run::Times(times) => device.run(plan, 0..end, times),
+                Run::LeavingLogits => {
+                    device.run(plan, 0..logits_end(plan), 1);
+                    device.run(plan, logits_end(plan)..end, 1);
+                }
+            }
             return Ok(());
         };
         let mut done = 0;
@@ -604,15 +619,21 @@ impl Session {
         self.generation.as_ref().map(|generation| generation.text.as_str())
     }
 
-    /// The logits (vocabulary) behind the last token that was computed: the first token's while it is the only one.
+    /// The logits (vocabulary) behind the last token that was computed: the first token's while it is the only one. They are
+    /// computed for this, since a step need not leave them anywhere.
     ///
     /// # Errors
     /// Those of [`Device::read_bytes`].
     pub async fn read_logits(&mut self) -> Result<Vec<f32>> {
-        match &self.generation {
-            Some(generation) => self.devices.of(Part::Decoder).read_floats(&generation.writing.logits).await,
-            None => Ok(Vec::new()),
-        }
+        let Some(Generation { decoder: (plan, _), writing, .. }) = &self.generation else {
+            return Ok(Vec::new());
+        };
+        let device = self.devices.of(Part::Decoder);
+        let control = bytemuck::cast_slice::<Control, u32>(&[Control::default()]).to_vec();
+        device.write(&writing.activations.control, &control);
+        let end = logits_end(plan);
+        device.run(plan, end - 1..end, 1);
+        device.read_floats(&writing.logits).await
     }
 
     /// [`Session::read_logits`], for a device that answers at once.
@@ -667,6 +688,22 @@ impl Session {
     pub fn work(&self) -> Work {
         self.generation.as_ref().map_or(Work::default(), |generation| generation.work)
     }
+}
+
+/// How a plan is run.
+#[derive(Clone, Copy)]
+enum Run {
+    /// So many times in a row.
+    Times(usize),
+    /// A decoder step, once, after which its logits are in memory.
+    LeavingLogits,
+}
+
+/// How many of a decoder step's dispatches have run when all logits are there. Between them and those behind, who wants the
+/// logits must stop.
+fn logits_end(plan: &Plan) -> usize {
+    let mark = plan.recording.marks.iter().find(|mark| mark.name == "logits");
+    mark.expect("a decoder step names its logits").after
 }
 
 /// An error if a step halted at logits that are no numbers. `token` names the one that they are of.

@@ -65,6 +65,11 @@ impl Team {
             }
         });
     }
+
+    /// The memory that each thread works in.
+    pub fn scratches(&mut self) -> &mut [Scratch] {
+        &mut self.scratches
+    }
 }
 
 fn on_all<T: Send>(workers: &Workers, parts: impl IntoIterator<Item = T>, work: impl Fn(T) + Sync) {

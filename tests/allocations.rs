@@ -66,6 +66,8 @@ fn allocations(round: fn(&[f32]) -> Values, sampling: Sampling, threads: usize) 
 fn a_step_allocates_nothing() {
     let rules = [
         Sampling::default(),
+        Sampling { temperature: 1.0, ..Sampling::default() },
+        Sampling { temperature: 1.0, top_p: 0.9, ..Sampling::default() },
         Sampling { temperature: 0.7, top_k: 10, top_p: 0.9, repetition_penalty: 1.2, ..Sampling::default() },
     ];
     for round in [Values::q8_0_from, Values::q4_0_from, Values::f16_from] {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use gander::device::{Cpu, Device, WeightLayout};
 use gander::quant::Values;
+use gander::sampling::Sampling;
 use gander::session::{Request, Session, Step};
 use gander::synthetic;
 use gander::threads::MOST_THREADS;
@@ -53,6 +54,56 @@ fn any_number_of_threads_gives_the_same_bits() {
                 for (found, expected) in found.0.iter().zip(&expected.0) {
                     assert!(found == expected, "{threads} threads, {tokens} tokens in: {} differs", found.0);
                 }
+            }
+        }
+    }
+}
+
+/// Where somebody looks at the logits, or asks for them, the head leaves them, and the token is chosen from them; else it is
+/// chosen while they are computed. The tokens are the same, and so are the bits of logits that are asked for.
+#[test]
+fn a_token_chosen_on_the_way_of_the_head_is_the_one_chosen_from_all_logits() {
+    let rules = [
+        Sampling::default(),
+        Sampling { repetition_penalty: 1.7, ..Sampling::default() },
+        Sampling { temperature: 1.0, seed: 3, ..Sampling::default() },
+        Sampling { temperature: 0.4, repetition_penalty: 1.3, seed: 1 << 40, ..Sampling::default() },
+        Sampling { temperature: 0.8, top_k: 7, seed: 5, ..Sampling::default() },
+        Sampling { temperature: 0.8, top_k: 7, top_p: 0.5, seed: 6, ..Sampling::default() },
+        Sampling { temperature: 2.0, top_k: 1500, seed: 7, ..Sampling::default() },
+        Sampling { temperature: 1.5, top_p: 0.9, seed: 8, ..Sampling::default() },
+    ];
+    // More than is computed at once, and no whole panel at the end.
+    let mut config = synthetic::config(64, 2, 96, 2, 9003);
+    config.eos_token_ids.clear();
+    for round in [Values::q8_0_from, Values::q4_0_from, Values::f16_from] {
+        let checkpoint = synthetic::checkpoint(&config, 1, |_, floats| round(floats));
+        for sampling in &rules {
+            let answer = |threads, is_observed: bool| {
+                let device = Device::cpu_with_threads(threads);
+                let mut session = Session::on(device, base_without_text(checkpoint.clone())).unwrap();
+                let seen: Rc<RefCell<Vec<u32>>> = Rc::default();
+                if is_observed {
+                    let last = seen.clone();
+                    session.observe(move |name, floats| {
+                        if name == "logits" {
+                            last.replace(floats.iter().map(|x| x.to_bits()).collect());
+                        }
+                    });
+                }
+                let (input_ids, sampling) = (Some(vec![5, 6, 7]), sampling.clone());
+                session
+                    .start(Request { input_ids, max_new_tokens: 12, sampling, ..Request::default() })
+                    .unwrap();
+                while !matches!(session.step().unwrap(), Step::Done(_)) {}
+                let logits: Vec<u32> = session.logits().unwrap().iter().map(|x| x.to_bits()).collect();
+                assert!(!is_observed || *seen.borrow() == logits, "what is asked for is what is seen");
+                (session.output_ids().to_vec(), logits)
+            };
+            let expected = answer(1, true);
+            assert_eq!(expected.0.len(), 12);
+            for threads in [1, 2, 3, MOST_THREADS] {
+                assert!(answer(threads, false) == expected, "{threads} threads, {sampling:?}");
             }
         }
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::recording::{Access, Argument, Control, Dispatch, MOST_TENSORS};
+use crate::recording::{Access, Argument, Control, Dispatch, Half, MOST_TENSORS, OnTheWay};
 use crate::scratch::Scratch;
 use crate::tensor::{BufferId, Tensor};
 use crate::threads::Team;
@@ -90,11 +90,21 @@ impl Cpu {
         bytes_mut(&mut self.buffers[tensor.buffer.0 as usize], tensor).copy_from_slice(bytes);
     }
 
-    /// Runs the dispatches in order.
+    /// Runs the dispatches in order, those that can be in one with the one behind them.
     pub fn run(&mut self, dispatches: &[Dispatch]) {
-        for dispatch in dispatches {
-            if !self.is_halted(dispatch) {
-                self.run_one(dispatch);
+        let mut rest = dispatches;
+        while let [dispatch, behind @ ..] = rest {
+            rest = behind;
+            if self.is_halted(dispatch) {
+                continue;
+            }
+            let next = behind.split_first();
+            match next.and_then(|(next, behind)| Some((next, next.on_the_way_of(dispatch)?, behind))) {
+                Some((next, way, behind)) => {
+                    self.run_both(way, dispatch, next);
+                    rest = behind;
+                }
+                None => self.run_one(dispatch),
             }
         }
     }
@@ -109,28 +119,64 @@ impl Cpu {
 
     fn run_one(&mut self, dispatch: &Dispatch) {
         let Cpu { buffers, scratch, .. } = self;
-        let Dispatch { kernel, params, tensors } = dispatch;
-        let is_written = |index: &usize| kernel.access[*index] == Access::Write;
-        // Written buffers leave the table while the kernel runs: a kernel that also reads one of them, which WebGPU
-        // forbids, then finds it empty and panics here too.
-        let mut taken = [const { Buffer::new() }; MOST_WRITTEN];
-        for (index, taken) in (0..tensors.len()).filter(is_written).zip(&mut taken) {
-            *taken = std::mem::take(&mut buffers[tensors[index].buffer.0 as usize]);
-        }
-        let mut outputs = taken.iter_mut();
-        let mut arguments: [Argument; MOST_TENSORS] = std::array::from_fn(|index| match tensors.get(index) {
-            Some(tensor) if is_written(&index) => {
-                let buffer = outputs.next().expect("a kernel writes at most MOST_WRITTEN tensors");
-                Argument::write(tensor, bytes_mut(buffer, tensor))
-            }
-            Some(tensor) => Argument::read(tensor, bytes(buffers, tensor)),
-            None => Argument::NONE,
-        });
-        (kernel.cpu)(params, &mut arguments[..tensors.len()], scratch);
-        for (index, taken) in (0..tensors.len()).filter(is_written).zip(&mut taken) {
-            buffers[tensors[index].buffer.0 as usize] = std::mem::take(taken);
-        }
+        let mut taken = take_written(buffers, dispatch);
+        let mut arguments = arguments(dispatch, buffers, &mut taken, |_| false);
+        (dispatch.kernel.cpu)(&dispatch.params, &mut arguments[..dispatch.tensors.len()], scratch);
+        put_back(buffers, dispatch, taken);
     }
+
+    fn run_both(&mut self, way: &OnTheWay, first: &Dispatch, second: &Dispatch) {
+        let Cpu { buffers, scratch, .. } = self;
+        let between = second.tensors[way.between];
+        let mut taken = take_written(buffers, second);
+        let has_second = |tensor: &Tensor| second.written().any(|written| written.buffer == tensor.buffer);
+        let mut none = [const { Buffer::new() }; MOST_WRITTEN];
+        let mut of_first =
+            arguments(first, buffers, &mut none, |tensor| *tensor == between || has_second(tensor));
+        let mut of_second = arguments(second, buffers, &mut taken, |tensor| *tensor == between);
+        (way.cpu)(
+            Half { params: &first.params, arguments: &mut of_first[..first.tensors.len()] },
+            Half { params: &second.params, arguments: &mut of_second[..second.tensors.len()] },
+            scratch,
+        );
+        put_back(buffers, second, taken);
+    }
+}
+
+/// Takes the buffers that a dispatch writes out of the table while it runs: a kernel that also reads one of them, which WebGPU
+/// forbids, then finds it empty and panics here too.
+fn take_written(buffers: &mut [Buffer], dispatch: &Dispatch) -> [Buffer; MOST_WRITTEN] {
+    let mut taken = [const { Buffer::new() }; MOST_WRITTEN];
+    for (tensor, taken) in dispatch.written().zip(&mut taken) {
+        *taken = std::mem::take(&mut buffers[tensor.buffer.0 as usize]);
+    }
+    taken
+}
+
+fn put_back(buffers: &mut [Buffer], dispatch: &Dispatch, taken: [Buffer; MOST_WRITTEN]) {
+    for (tensor, taken) in dispatch.written().zip(taken) {
+        buffers[tensor.buffer.0 as usize] = taken;
+    }
+}
+
+/// The arguments of a dispatch, in buffers and in those that were taken; of those that are nowhere the shape.
+fn arguments<'a>(
+    dispatch: &Dispatch,
+    buffers: &'a [Buffer],
+    taken: &'a mut [Buffer; MOST_WRITTEN],
+    is_nowhere: impl Fn(&Tensor) -> bool,
+) -> [Argument<'a>; MOST_TENSORS] {
+    let mut outputs = taken.iter_mut();
+    let mut uses = dispatch.tensors.iter().zip(dispatch.kernel.access);
+    std::array::from_fn(|_| match uses.next() {
+        None => Argument::NONE,
+        Some((tensor, _)) if is_nowhere(tensor) => Argument::shape(tensor),
+        Some((tensor, Access::Write)) => {
+            let buffer = outputs.next().expect("a kernel writes at most MOST_WRITTEN tensors");
+            Argument::write(tensor, bytes_mut(buffer, tensor))
+        }
+        Some((tensor, _)) => Argument::read(tensor, bytes(buffers, tensor)),
+    })
 }
 
 fn bytes<'a>(buffers: &'a [Buffer], tensor: &Tensor) -> &'a [u8] {

@@ -15,6 +15,7 @@ pub static KERNEL: Kernel = Kernel {
     access: &[Access::Control, Access::Read, Access::Read, Access::Read, Access::Write],
     cpu,
     gpu,
+    on_the_way: None,
 };
 
 /// Queries, keys or values among the columns of a tensor: (rows, inner) from column `column` on, inner = heads × d_kv.

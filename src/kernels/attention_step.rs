@@ -16,6 +16,7 @@ pub static KERNEL: Kernel = Kernel {
     access: &[Access::Control, Access::Read, Access::Read, Access::Write, Access::Write],
     cpu: vectors::<AttentionStep>,
     gpu,
+    on_the_way: None,
 };
 
 #[repr(C)]

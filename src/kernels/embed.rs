@@ -11,6 +11,7 @@ pub static KERNEL: Kernel = Kernel {
     access: &[Access::Control, Access::Read, Access::Read, Access::Read, Access::Write],
     cpu,
     gpu,
+    on_the_way: None,
 };
 
 /// Appends the lookup.

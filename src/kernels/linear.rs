@@ -28,6 +28,7 @@ pub static KERNEL: Kernel = Kernel {
     ],
     cpu,
     gpu,
+    on_the_way: None,
 };
 
 /// What becomes of the product.
@@ -129,6 +130,21 @@ fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
         }
         _ => vectors::<Linear>(params, arguments, scratch),
     }
+}
+
+/// Whether a dispatch of it overwrites, and adds no experts.
+pub(crate) fn is_plain(dispatch: &Dispatch) -> bool {
+    let params: Params = dispatch.params();
+    params.sites == 0 && params.accumulate == 0
+}
+
+/// One token times some rows of a weight, as a plain dispatch with these parameters would have them. `read`: the input, its
+/// norm's weight, and the values and scales of those rows.
+pub(crate) fn some_rows(params: &[u8], read: [Argument; 4], y: &mut [f32], scratch: &mut Scratch) {
+    let [x, norm, values, scales] = read;
+    let mut arguments =
+        [Argument::NONE, x, norm, values, scales, Argument::NONE, Argument::NONE, Argument::row(y)];
+    vectors::<Linear>(params, &mut arguments, scratch);
 }
 
 struct Linear;

@@ -9,6 +9,7 @@
 
 pub mod attention;
 pub mod attention_step;
+pub(crate) mod choice;
 pub mod embed;
 pub(crate) mod gates;
 pub mod input;
@@ -30,13 +31,16 @@ pub const WAIVED: u32 = ABSENT - 1;
 /// Bits without a state: the same words give the same ones, on every device and in any order.
 ///
 /// Source: `pcg` of Jarzynski and Olano 2020, "Hash Functions for GPU Rendering", section 4.
-pub(crate) fn hash(words: [u32; 4]) -> u32 {
-    let pcg = |x: u32| {
-        let state = x.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-        let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
-        (word >> 22) ^ word
-    };
+pub(crate) fn hash<const WORDS: usize>(words: [u32; WORDS]) -> u32 {
     words.into_iter().fold(0, |hash, word| pcg(hash ^ word))
+}
+
+/// The hash of one more word, of that word and the hash of those before it.
+#[inline(always)]
+pub(crate) fn pcg(x: u32) -> u32 {
+    let state = x.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
+    (word >> 22) ^ word
 }
 
 const LANES: usize = 16;

@@ -2,8 +2,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernels::{hash, softmax, sort_descending};
-use crate::recording::{Access, Argument, Control, Dispatch, Kernel, Program, Recording, Target};
+use crate::kernels::choice::{Rules, Take};
+use crate::kernels::linear;
+use crate::panels::ROWS;
+use crate::processor::vectors;
+use crate::recording::{Access, Argument, Control, Dispatch, Kernel, OnTheWay, Program, Recording, Target};
 use crate::sampling::Sampling;
 use crate::scratch::Scratch;
 use crate::tensor::{DType, Tensor};
@@ -15,6 +18,7 @@ pub static KERNEL: Kernel = Kernel {
     access: &[Access::Write, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     cpu,
     gpu,
+    on_the_way: Some(&BEHIND_THE_HEAD),
 };
 
 #[repr(C)]
@@ -66,25 +70,115 @@ pub fn record(
     recording.push(&KERNEL, &params, &[control, logits, ends, flags, seen, produced]);
 }
 
+/// Logits that are computed, and then looked through, while they are in the first cache.
+const SOME: usize = 4096;
+/// Products from which on it is worth telling other threads.
+const LEAST_PRODUCTS: usize = 200_000;
+
 fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
+    step(params, arguments, scratch, |rules, logits, seen, scratch| {
+        scratch.choice.begin(rules, 1);
+        for (some, first) in logits.as_slice::<f32>().chunks(SOME).zip((0..).step_by(SOME)) {
+            scratch.logits.clear();
+            scratch.logits.extend(some);
+            take(Rules { first, ..*rules }, seen.to_read(), scratch);
+        }
+    });
+}
+
+/// The head's product and the choice, some logits at a time.
+static BEHIND_THE_HEAD: OnTheWay = OnTheWay {
+    first: &linear::KERNEL,
+    between: 1,
+    is_possible: linear::is_plain,
+    cpu: |head, next_token, scratch| {
+        let [_, x, norm, values, scales, ..] = head.arguments else { unreachable!("access list") };
+        let read = [x.share(), norm.share(), values.share(), scales.share()];
+        step(next_token.params, next_token.arguments, scratch, |rules, _, seen, scratch| {
+            choose_from_product(head.params, read, rules, seen, scratch);
+        });
+    },
+};
+
+/// Has all logits go by that a product gives: each thread has some rows of the weight.
+fn choose_from_product(
+    linear: &[u8],
+    read: [Argument; 4],
+    rules: &Rules,
+    seen: &Argument,
+    scratch: &mut Scratch,
+) {
+    let [x, norm, values, scales] = read;
+    let products = x.cols * rules.vocabulary as usize;
+    let mut arguments = [values, scales, x, norm, seen.to_read()];
+    let Some(mut team) = scratch.team.take_if(|_| products >= LEAST_PRODUCTS) else {
+        scratch.choice.begin(rules, 1);
+        return some_rows(linear, &mut arguments, rules, scratch);
+    };
+    scratch.choice.begin(rules, team.threads());
+    team.scratches().iter_mut().for_each(|scratch| scratch.choice.begin(rules, 1));
+    team.each_rows(&mut arguments, &[0, 1], |part, scratch| some_rows(linear, part, rules, scratch));
+    team.scratches().iter().for_each(|part| scratch.choice.join(&part.choice));
+    scratch.team = Some(team);
+}
+
+/// Of some rows of the weight.
+fn some_rows(linear: &[u8], arguments: &mut [Argument], rules: &Rules, scratch: &mut Scratch) {
+    let [values, scales, x, norm, seen] = arguments else { unreachable!("as above") };
+    let rows_of_one = match values.dtype {
+        DType::Panels8 | DType::Panels4 => ROWS,
+        _ => 1,
+    };
+    while values.rows > 0 {
+        let first = values.first_row * rows_of_one;
+        let (values, scales) = (values.take_rows(SOME / rows_of_one), scales.take_rows(SOME));
+        let count = (values.rows * rows_of_one).min(rules.vocabulary as usize - first);
+        let mut logits = std::mem::take(&mut scratch.logits);
+        logits.resize(count, 0.0);
+        linear::some_rows(linear, [x.share(), norm.share(), values, scales], &mut logits, scratch);
+        scratch.logits = logits;
+        take(Rules { first: first as u32, ..*rules }, seen.share(), scratch);
+    }
+}
+
+fn take(rules: Rules, seen: Argument, scratch: &mut Scratch) {
+    vectors::<Take>(bytemuck::bytes_of(&rules), &mut [seen], scratch);
+}
+
+/// The end of a step. `take_all` has all logits go by; it is given the rules, the logits and the tokens seen.
+fn step(
+    params: &[u8],
+    arguments: &mut [Argument],
+    scratch: &mut Scratch,
+    take_all: impl FnOnce(&Rules, &Argument, &Argument, &mut Scratch),
+) {
     let params: &Params = bytemuck::from_bytes(params);
     let [control, logits, ends, flags, seen, produced] = arguments else { unreachable!("access list") };
     let control = &mut control.as_mut_slice::<Control>()[0];
     if control.halted != Control::GO {
         return;
     }
-    let logits = logits.as_slice::<f32>();
     if flags.as_slice::<u32>()[0] != 0 {
         control.halted = Control::MISSED;
         return;
     }
-    if !are_finite(logits) {
+    let rules = Rules {
+        temperature: params.temperature,
+        repetition_penalty: params.repetition_penalty,
+        top_k: params.top_k,
+        top_p: params.top_p,
+        hash: Rules::hash([params.seed_low, params.seed_high], control.position),
+        vocabulary: logits.cols as u32,
+        first: 0,
+    };
+    take_all(&rules, logits, seen, scratch);
+    let Scratch { choice, sorted, input: probabilities, .. } = scratch;
+    if !choice.are_finite {
         control.halted = Control::NOT_FINITE;
         return;
     }
-    let seen = seen.as_mut_slice::<u32>();
-    let token = draw(params, control.position, logits, seen, scratch);
-    seen[token as usize / 32] |= 1 << (token % 32);
+    let token = choice.token(&rules, sorted, probabilities);
+    seen.as_mut_slice::<u32>()[token as usize / 32] |= 1 << (token % 32);
     let produced = produced.as_mut_slice::<u32>();
     produced[control.position as usize] = token;
     control.position += 1;
@@ -92,87 +186,6 @@ fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     if ends.as_slice::<u32>().contains(&token) || control.position as usize == produced.len() {
         control.halted = Control::FINISHED;
     }
-}
-
-/// All in one go, so that the compiler can make vectors of it.
-fn are_finite(logits: &[f32]) -> bool {
-    logits.iter().fold(true, |all, logit| all & logit.is_finite())
-}
-
-/// The most likely token, or one drawn by the rules; among equals the lowest id.
-fn draw(params: &Params, position: u32, logits: &[f32], seen: &[u32], scratch: &mut Scratch) -> u32 {
-    if params.temperature == 0.0 && params.repetition_penalty == 1.0 {
-        return best(logits);
-    }
-    let penalised = |(id, logit): (usize, &f32)| {
-        // Keskar et al. 2019, CTRL, section 4.1; the sign as in transformers.
-        match seen[id / 32] >> (id % 32) & 1 {
-            0 => *logit,
-            _ if *logit < 0.0 => *logit * params.repetition_penalty,
-            _ => *logit / params.repetition_penalty,
-        }
-    };
-    let Scratch { floats, sorted, input: probabilities, .. } = scratch;
-    floats.clear();
-    floats.extend(logits.iter().enumerate().map(penalised));
-    if params.temperature == 0.0 {
-        return best(floats);
-    }
-    floats.iter_mut().for_each(|logit| *logit /= params.temperature);
-    sorted.clone_from(floats);
-    let threshold = threshold(sorted, params.top_k as usize, params.top_p, probabilities);
-    // The greatest of logit + Gumbel noise is distributed as the softmax (Gumbel 1954).
-    for (id, logit) in floats.iter_mut().enumerate() {
-        let noise = gumbel([params.seed_low, params.seed_high, position, id as u32]);
-        *logit = if *logit >= threshold { *logit + noise } else { f32::NEG_INFINITY };
-    }
-    best(floats)
-}
-
-/// The first of the greatest.
-fn best(logits: &[f32]) -> u32 {
-    // First the value, which vectors find, then its place.
-    const LANES: usize = 16;
-    let (chunks, rest) = logits.as_chunks::<LANES>();
-    let greater = |a: f32, b: f32| if b > a { b } else { a };
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    for chunk in chunks {
-        for (lane, logit) in lanes.iter_mut().zip(chunk) {
-            *lane = greater(*lane, *logit);
-        }
-    }
-    let greatest = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, greater);
-    logits.iter().position(|logit| *logit == greatest).unwrap_or(0) as u32
-}
-
-/// The least logit that may be drawn. Equals stay in together. `probabilities` is room.
-fn threshold(logits: &mut Vec<f32>, top_k: usize, top_p: f32, probabilities: &mut Vec<f32>) -> f32 {
-    // Equals are alike, so the order that a stable sort keeps is none.
-    sort_descending(logits);
-    if top_k > 0 && top_k < logits.len() {
-        let least = logits[top_k - 1];
-        logits.truncate(logits.partition_point(|logit| *logit >= least));
-    }
-    if top_p < 1.0 {
-        probabilities.clone_from(logits);
-        softmax(probabilities);
-        let mut mass = 0.0;
-        for (logit, probability) in logits.iter().zip(probabilities) {
-            mass += *probability;
-            // The token that crosses the threshold is the last one that stays.
-            if mass >= top_p {
-                return *logit;
-            }
-        }
-    }
-    logits[logits.len() - 1]
-}
-
-/// Noise from four numbers, without a state: the same numbers give the same noise, on every device and in any order.
-fn gumbel(key: [u32; 4]) -> f32 {
-    let bits = hash(key);
-    let uniform = ((bits >> 9) as f32 + 0.5) / (1 << 23) as f32;
-    -(-uniform.ln()).ln()
 }
 
 fn gpu(_: &Dispatch, _: Target) -> Program {

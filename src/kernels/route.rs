@@ -29,6 +29,7 @@ pub static KERNEL: Kernel = Kernel {
     ],
     cpu: vectors::<Route>,
     gpu,
+    on_the_way: None,
 };
 
 /// Epsilon of the layer norms of a token's input and of a gate, inside the square root.

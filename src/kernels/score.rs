@@ -26,6 +26,7 @@ pub static KERNEL: Kernel = Kernel {
     ],
     cpu: vectors::<Score>,
     gpu,
+    on_the_way: None,
 };
 
 /// The score, and in a table of biases the bias, of an expert that may not be chosen: below every other.

@@ -15,6 +15,7 @@ pub static KERNEL: Kernel = Kernel {
     access: &[Access::Control, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
     cpu,
     gpu,
+    on_the_way: None,
 };
 
 #[repr(C)]

@@ -1,7 +1,7 @@
 //! Rank classification: how likely each of some given answers is. The encoder runs once for all of them.
 
 use super::request::check_ids;
-use super::{Generation, Request, Session, check_finite, now};
+use super::{Generation, Request, Run, Session, check_finite, now};
 use crate::device::Part;
 use crate::error::{Error, ErrorCode, Result};
 use crate::recording::Control;
@@ -129,7 +129,15 @@ impl Session {
         let routes = &decoder.1;
         let at = position as u32;
         let control = Control { position: at, first: at, token, ..Control::default() };
-        self.run_from(Part::Decoder, decoder, biases, &writing.activations.control, control, 1).await?;
+        self.run_from(
+            Part::Decoder,
+            decoder,
+            biases,
+            &writing.activations.control,
+            control,
+            Run::LeavingLogits,
+        )
+        .await?;
         work.passes += 1;
         let tensors = [writing.activations.control, routes.flags.tensor, writing.logits];
         let read = self.devices.of(Part::Decoder).read_words(&tensors).await?;
