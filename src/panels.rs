@@ -233,7 +233,8 @@ impl<'a> Panels<'a> {
                 room.resize(factors::panel_bytes(self.cols), 0);
                 if processor.widen(panel, self.bits, room) {
                     let token = |index| activations.token(index);
-                    factors::multiply_panel(room, row, tokens, token, processor, &mut output);
+                    let widened = Factor::of_panel(room, self.cols);
+                    widened.multiply(tokens, token, processor, |token, _, sums| output(token, row, sums));
                     continue;
                 }
             }

@@ -124,6 +124,21 @@ impl Processor {
         }
     }
 
+    /// `a · b` as `otherwise` has it, in sixteen sums, bit for bit; where the compiler need not be hoped for, in vectors.
+    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the processor was asked"))]
+    pub(crate) fn dot(self, a: &[f32], b: &[f32], otherwise: impl Fn(&[f32], &[f32]) -> f32) -> f32 {
+        match self.0 {
+            // SAFETY: as in `multiply`.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 if a.len().is_multiple_of(16) => unsafe { x86::avx2_dot(a, b) },
+            // SAFETY: as in `multiply`.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Vnni if a.len().is_multiple_of(16) => unsafe { x86::avx512_dot(a, b) },
+            _ => otherwise(a, b),
+        }
+    }
+
     /// Makes of a panel a panel of a [`Factor`](crate::panels::Factor), where many tokens are quicker to multiply with that.
     pub(crate) fn widen(self, _panel: &[u8], _bits: Bits, _widened: &mut [u8]) -> bool {
         match self.0 {

@@ -2,8 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernels::{dot, softmax};
-use crate::processor::{Compute, vectors};
+use crate::kernels::{dot_by, softmax};
+use crate::processor::{Compute, Processor, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
 use crate::tensor::Tensor;
@@ -90,6 +90,7 @@ impl Compute for Attention {
             cols: keys.cols,
             k: params.k_column as usize,
             v: params.v_column as usize,
+            processor: scratch.processor,
         };
         let scores = &mut scratch.floats;
         scores.clear();
@@ -111,6 +112,7 @@ pub(crate) struct KeysAndValues<'a> {
     pub k: usize,
     /// First column of the values.
     pub v: usize,
+    pub processor: Processor,
 }
 
 /// One query, at position `at`, over as many keys as `scores` has room for.
@@ -131,7 +133,8 @@ pub(crate) fn attend(
         let lanes = head * d_kv..(head + 1) * d_kv;
         for (j, score) in scores.iter_mut().enumerate() {
             // Not divided by sqrt(d_kv): T5's initialisation accounts for it.
-            *score = dot(&query[lanes.clone()], &keys.floats[j * keys.cols + keys.k..][lanes.clone()]);
+            let key = &keys.floats[j * keys.cols + keys.k..][lanes.clone()];
+            *score = dot_by(keys.processor, &query[lanes.clone()], key);
             if !bias.is_empty() {
                 let distance = (j as isize - at as isize).clamp(-reach, reach);
                 *score += bias[(reach + distance) as usize * heads + head];

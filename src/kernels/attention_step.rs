@@ -58,7 +58,8 @@ impl Compute for AttentionStep {
         let position = control.control().position as usize;
         let (query, new) = qkv.as_slice::<f32>().split_at(inner);
         cache.as_mut_slice::<f32>()[position * 2 * inner..][..2 * inner].copy_from_slice(new);
-        let keys = KeysAndValues { floats: cache.as_slice(), cols: 2 * inner, k: 0, v: inner };
+        let processor = scratch.processor;
+        let keys = KeysAndValues { floats: cache.as_slice(), cols: 2 * inner, k: 0, v: inner, processor };
         let scores = &mut scratch.floats;
         scores.clear();
         // For all steps to come.

@@ -6,7 +6,7 @@
 
 use crate::kernels::route::{Entry, LAYER_NORM_EPSILON};
 use crate::kernels::score::{LOWEST, Rule};
-use crate::kernels::{dot, hash, total};
+use crate::kernels::{dot, dot_by, hash, total};
 use crate::panels::{self, Activations, Bits, Panels, ROWS};
 use crate::processor::Processor;
 use crate::quant::{Matrix, Values};
@@ -126,6 +126,7 @@ impl<'a> GateRows<'a> {
         rows: ScoreRows,
         deltas: &mut [u32],
         centred: &mut Vec<f32>,
+        processor: Processor,
     ) {
         let d_in = u.len() / tokens;
         let token_words = self.ranges.len() / 2 * rows.site_words;
@@ -137,7 +138,7 @@ impl<'a> GateRows<'a> {
             centred.clear();
             for (u, scale) in u.chunks_exact(d_in).zip(&mut scales) {
                 match is_normalised {
-                    true => *scale = centre(u, centred),
+                    true => *scale = centre(u, centred, processor),
                     false => centred.extend(u),
                 }
             }
@@ -152,9 +153,9 @@ impl<'a> GateRows<'a> {
                 let tokens = (position..).zip(tokens).zip(deltas.chunks_exact_mut(token_words));
                 for ((position, (centred, scale)), deltas) in tokens {
                     let score = if is_normalised {
-                        scale * dot(centred, gate)
+                        scale * dot_by(processor, centred, gate)
                     } else if is_absolute {
-                        dot(centred, gate).abs()
+                        dot_by(processor, centred, gate).abs()
                     } else if is_noise {
                         (hash([self.key, site as u32, position, entry.expert]) >> 8) as f32 / (1 << 24) as f32
                     } else {
@@ -242,11 +243,11 @@ fn scan_begins(margins: usize, sites: usize) -> usize {
 
 /// Appends `u − mean(u)` and returns what makes it LN(u): `1 / sqrt(var(u) + epsilon)`.
 #[inline(always)]
-pub(crate) fn centre(u: &[f32], centred: &mut Vec<f32>) -> f32 {
+pub(crate) fn centre(u: &[f32], centred: &mut Vec<f32>, processor: Processor) -> f32 {
     let d_in = u.len() as f32;
     let mean = total(u) / d_in;
     let first = centred.len();
     centred.extend(u.iter().map(|u| u - mean));
-    let variance = dot(&centred[first..], &centred[first..]) / d_in;
+    let variance = dot_by(processor, &centred[first..], &centred[first..]) / d_in;
     1.0 / (variance + LAYER_NORM_EPSILON).sqrt()
 }

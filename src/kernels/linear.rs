@@ -170,8 +170,7 @@ impl Compute for Linear {
             let multiply = |panels: &Panels, y: &mut [f32], room: &mut Vec<u8>| {
                 let d_out = y.len() / tokens;
                 panels.multiply(activations, processor, room, |token, row, products| {
-                    let y = &mut y[token * d_out..][..d_out][row..];
-                    y.iter_mut().zip(products).for_each(|(y, product)| store(y, *product));
+                    each_row(&mut y[token * d_out..][..d_out][row..], products, store);
                 });
             };
             match team {
@@ -209,6 +208,15 @@ impl Compute for Linear {
 
 /// Rows of floats that are decoded together.
 const ROW_TILE: usize = 8;
+
+/// Does something to the rows of a panel, as many as there are. Where all are there, the compiler is told so.
+#[inline(always)]
+fn each_row(y: &mut [f32], sums: &[f32; ROWS], apply: impl Fn(&mut f32, f32)) {
+    match y.first_chunk_mut::<ROWS>() {
+        Some(y) => y.iter_mut().zip(sums).for_each(|(y, sum)| apply(y, *sum)),
+        None => y.iter_mut().zip(sums).for_each(|(y, sum)| apply(y, *sum)),
+    }
+}
 
 /// What adding experts works with and in.
 struct Work<'a> {
@@ -257,8 +265,7 @@ fn add_experts(params: &Params, deltas: &[u32], pool: &Argument, y: &mut [f32], 
                 let token = |index: usize| activations.token(first + index);
                 b.multiply(uses.len(), token, processor, |index, row, sums| {
                     let place = uses[index].token as usize * d_out + uses[index].slot as usize * height;
-                    let y = &mut y[place..][..height][row..];
-                    y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
+                    each_row(&mut y[place..][..height][row..], sums, |y, sum| *y += sum);
                 });
                 first += uses.len();
             }

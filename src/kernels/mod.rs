@@ -22,6 +22,8 @@ pub mod score;
 pub mod sigmoid_gate;
 pub mod weight;
 
+use crate::processor::Processor;
+
 /// In a table of indices: there is none. No expert in this slot, no memory behind this page.
 pub const ABSENT: u32 = u32::MAX;
 
@@ -46,7 +48,8 @@ pub(crate) fn pcg(x: u32) -> u32 {
 const LANES: usize = 16;
 
 /// `a · b`, in sixteen sums side by side so that the compiler can use vector registers. The order of the additions
-/// depends on the length alone, never on what else is computed.
+/// depends on the length alone, never on what else is computed. In a large function it may make none of them: [`dot_by`] is
+/// the same with instructions that are named.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
@@ -57,7 +60,13 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
             sums[lane] += x[lane] * y[lane];
         }
     }
-    sum(sums) + tail
+    sum(&sums) + tail
+}
+
+/// [`dot`], bit for bit, certainly in vectors where the processor has some that are long.
+#[inline(always)]
+pub(crate) fn dot_by(processor: Processor, a: &[f32], b: &[f32]) -> f32 {
+    processor.dot(a, b, |a, b| dot(a, b))
 }
 
 /// The greatest first; total_cmp, so that NaN panics nowhere.
@@ -76,12 +85,13 @@ pub(crate) fn total(x: &[f32]) -> f32 {
             sums[lane] += chunk[lane];
         }
     }
-    sum(sums) + rest.iter().sum::<f32>()
+    sum(&sums) + rest.iter().sum::<f32>()
 }
 
-/// Halves added to halves: few steps that wait for one another, and those in vectors.
-#[inline(always)]
-fn sum(x: [f32; LANES]) -> f32 {
+/// Halves added to halves: few steps that wait for one another, and those in vectors. Not inlined: seeing which of the sums are
+/// added first, the compiler makes the loop before it in vectors of two, or in none.
+#[inline(never)]
+fn sum(x: &[f32; LANES]) -> f32 {
     let eight: [f32; 8] = std::array::from_fn(|lane| x[lane] + x[lane + 8]);
     let four: [f32; 4] = std::array::from_fn(|lane| eight[lane] + eight[lane + 4]);
     (four[0] + four[2]) + (four[1] + four[3])
@@ -120,7 +130,25 @@ pub(crate) fn softmax(x: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
-    use super::exp;
+    use super::{dot, dot_by, exp};
+    use crate::processor::Processor;
+
+    #[test]
+    fn products_of_every_processor_are_the_same() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for length in [1, 15, 16, 17, 32, 384, 500, 512, 1024] {
+            let mut floats = || (0..length).map(|_| random.f32() - 0.5).collect::<Vec<_>>();
+            let (a, b) = (floats(), floats());
+            let expected = dot(&a, &b);
+            for processor in Processor::all() {
+                assert_eq!(
+                    dot_by(processor, &a, &b).to_bits(),
+                    expected.to_bits(),
+                    "{processor:?}, {length}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn the_exponential_is_right_to_two_units_in_the_last_place() {

@@ -6,9 +6,9 @@ use crate::kernels::gates::{GateRows, Scan, ScoreRows, centre};
 use crate::kernels::input::{self, Input};
 use crate::kernels::length::Lengths;
 use crate::kernels::score::{LOWEST, Rule};
-use crate::kernels::{ABSENT, WAIVED, dot, sort_descending};
+use crate::kernels::{ABSENT, WAIVED, dot, dot_by};
 use crate::panels::Factor;
-use crate::processor::{Compute, vectors};
+use crate::processor::{Compute, Processor, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::{FactorUse, Scratch};
 use crate::tensor::{DType, Tensor};
@@ -328,16 +328,24 @@ impl Compute for Route {
                 }
             }
         } else if params.scored == 0 {
-            gates.score(u, tokens, control.position, biases, rows, deltas, centred);
+            gates.score(u, tokens, control.position, biases, rows, deltas, centred, *processor);
         }
         order.clear();
         for (token, deltas) in deltas.chunks_exact_mut(sites * site_words).take(tokens).enumerate() {
             let mut scanned = gates.scan.as_ref().map(|scan| {
                 let u = &u[token * d_in..][..d_in];
                 centred.clear();
-                let scale = centre(u, centred);
+                let scale = centre(u, centred, *processor);
                 let products = &mut products[token * scan.rows()..][..scan.rows()];
-                Scanned { scan, biases: row_biases, products, centred, scale, length: dot(u, u).sqrt() }
+                Scanned {
+                    scan,
+                    biases: row_biases,
+                    products,
+                    centred,
+                    scale,
+                    length: dot_by(*processor, u, u).sqrt(),
+                    processor: *processor,
+                }
             });
             for (site, delta) in deltas.chunks_exact_mut(site_words).enumerate() {
                 let (first, count) = gates.range(site);
@@ -432,6 +440,7 @@ struct Scanned<'a> {
     centred: &'a [f32],
     scale: f32,
     length: f32,
+    processor: Processor,
 }
 
 impl Scanned<'_> {
@@ -458,14 +467,14 @@ impl Scanned<'_> {
                 *greatest = if *rough > *greatest { *rough } else { *greatest };
             }
         }
-        sort_descending(&mut greatest);
         // k experts have at least this score less the error, so another needs it to be within twice the error.
-        let least = match greatest.get(k - 1) {
-            Some(score) if best_alone => {
+        let least = match best_alone && k <= LANES {
+            true => {
+                let score = nth_greatest(greatest, k);
                 let error = self.scale * self.scan.error(site, self.length) + ROUNDING * score.abs();
                 score - 2.0 * error
             }
-            _ => f32::NEG_INFINITY,
+            false => f32::NEG_INFINITY,
         };
         scores.clear();
         // However many a later step has.
@@ -479,12 +488,25 @@ impl Scanned<'_> {
             }
             for row in (chunk * LANES..).take(rough.len()) {
                 if !is_less(&rough[row % LANES]) && biases[row] != LOWEST {
-                    let score = self.scale * dot(self.centred, gates.gate(first + row, d_in));
+                    let score =
+                        self.scale * dot_by(self.processor, self.centred, gates.gate(first + row, d_in));
                     scores.push((row as u32, score + biases[row]));
                 }
             }
         }
     }
+}
+
+/// The n-th greatest, n from 1, of numbers that are none of them NaN.
+#[inline(always)]
+fn nth_greatest<const COUNT: usize>(mut numbers: [f32; COUNT], n: usize) -> f32 {
+    let greater = |a: f32, b: f32| if b > a { b } else { a };
+    for _ in 1..n {
+        let greatest = numbers.into_iter().fold(f32::NEG_INFINITY, greater);
+        let place = numbers.iter().position(|number| *number == greatest).unwrap_or(0);
+        numbers[place] = f32::NEG_INFINITY;
+    }
+    numbers.into_iter().fold(f32::NEG_INFINITY, greater)
 }
 
 /// More than a bias, added to a score, loses of it.

@@ -99,7 +99,7 @@ impl Compute for Score {
     fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
         let params: &Params = bytemuck::from_bytes(params);
         let [_, x, norm, vectors, table, flags, deltas] = arguments else { unreachable!("access list") };
-        let Scratch { input, floats: centred, .. } = scratch;
+        let Scratch { processor, input, floats: centred, .. } = scratch;
         let gates = GateRows::new(vectors, table, params.sites as usize, params.rule, 0);
         if gates.scan.is_some() {
             // Then `route` scores what may be chosen and no more.
@@ -109,7 +109,7 @@ impl Compute for Score {
         let rows =
             ScoreRows { site_words: params.site_words as usize, slots_words: params.slots_words as usize };
         let deltas = deltas.as_mut_slice();
-        gates.score(u, x.rows, 0, &flags.as_slice::<f32>()[1..], rows, deltas, centred);
+        gates.score(u, x.rows, 0, &flags.as_slice::<f32>()[1..], rows, deltas, centred, *processor);
     }
 }
 

@@ -53,15 +53,20 @@ pub struct Activations {
 
 impl Activations {
     /// Takes the place of what was here: floats (tokens, cols), `cols` a multiple of 32, as a processor wants them.
+    #[inline(always)]
     pub fn quantise(&mut self, floats: &[f32], cols: usize, processor: Processor) {
         self.quantise_as(processor.form(), floats, cols);
     }
 
     /// The same in 14 bits, as a [`Factor`](super::Factor) wants them on every processor.
+    #[inline(always)]
     pub fn quantise_short(&mut self, floats: &[f32], cols: usize) {
         self.quantise_as(Form::Short, floats, cols);
     }
 
+    // As in `kernels::input::compute`.
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn quantise_as(&mut self, form: Form, floats: &[f32], cols: usize) {
         assert!(
             cols.is_multiple_of(BLOCK) && floats.len().is_multiple_of(cols),
@@ -141,6 +146,7 @@ impl Block {
     }
 }
 
+#[inline(always)]
 fn whole(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
     bytemuck::cast(*quants)
 }
@@ -156,6 +162,7 @@ fn crossed(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
 }
 
 #[cfg(any(test, target_arch = "x86_64", all(target_arch = "wasm32", feature = "relaxed-simd")))]
+#[inline(always)]
 fn halves(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
     let mut bytes = [0u8; 2 * BLOCK];
     let (upper, lower) = bytes.split_at_mut(BLOCK);
@@ -168,6 +175,7 @@ fn halves(quants: &[i16; BLOCK]) -> [[u8; 4]; 16] {
 
 /// To the nearest whole number, ties to even, of magnitudes below 2²². In two operations that every processor has for
 /// vectors; of anything else it makes some number.
+#[inline(always)]
 fn round(x: f32) -> i32 {
     const MAGIC: f32 = (3 << 22) as f32;
     (x + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32

@@ -87,36 +87,38 @@ impl<'a> Factor<'a> {
         processor: Processor,
         mut output: impl FnMut(usize, usize, &[f32; ROWS]),
     ) {
-        for (index, panel) in self.bytes.chunks_exact(panel_bytes(self.cols)).enumerate() {
-            multiply_panel(panel, index * ROWS, count, &token, processor, &mut output);
+        let mut first = 0;
+        while first < count {
+            first += match processor.most_tokens().min(count - first) {
+                8.. => self.tile::<8>(first, &token, processor, &mut output),
+                4.. => self.tile::<4>(first, &token, processor, &mut output),
+                2.. => self.tile::<2>(first, &token, processor, &mut output),
+                _ => self.tile::<1>(first, &token, processor, &mut output),
+            };
         }
     }
-}
 
-/// As [`Factor::multiply`], of the panel that begins with row `row`.
-#[inline(always)]
-pub(super) fn multiply_panel<'t>(
-    panel: &[u8],
-    row: usize,
-    count: usize,
-    token: impl Fn(usize) -> &'t [Block],
-    processor: Processor,
-    output: &mut impl FnMut(usize, usize, &[f32; ROWS]),
-) {
-    let mut first = 0;
-    while first < count {
-        let mut tile = |sums: &[[f32; ROWS]]| {
-            for (index, sums) in sums.iter().enumerate() {
-                output(first + index, row, sums);
+    /// Every row times some tokens: these are found once, and a factor is small enough to be read for each few of them.
+    #[inline(always)]
+    fn tile<'t, const TOKENS: usize>(
+        &self,
+        first: usize,
+        token: impl Fn(usize) -> &'t [Block],
+        processor: Processor,
+        output: &mut impl FnMut(usize, usize, &[f32; ROWS]),
+    ) -> usize {
+        let tokens = std::array::from_fn(|index| token(first + index));
+        for (index, panel) in self.bytes.chunks_exact(panel_bytes(self.cols)).enumerate() {
+            let sums: [[f32; ROWS]; TOKENS] = processor.multiply_factor(panel, tokens);
+            for (token, sums) in sums.iter().enumerate() {
+                output(first + token, index * ROWS, sums);
             }
-            sums.len()
-        };
-        let at = |index| token(first + index);
-        first += match processor.most_tokens().min(count - first) {
-            8.. => tile(&processor.multiply_factor::<8>(panel, std::array::from_fn(at))),
-            4.. => tile(&processor.multiply_factor::<4>(panel, std::array::from_fn(at))),
-            2.. => tile(&processor.multiply_factor::<2>(panel, std::array::from_fn(at))),
-            _ => tile(&processor.multiply_factor::<1>(panel, std::array::from_fn(at))),
-        };
+        }
+        TOKENS
+    }
+
+    /// One panel of `cols` columns.
+    pub(super) fn of_panel(bytes: &'a [u8], cols: usize) -> Factor<'a> {
+        Factor { bytes, cols }
     }
 }

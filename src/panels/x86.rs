@@ -71,11 +71,21 @@ pub fn avx512_vnni_factor<const TOKENS: usize>(
         let blocks = tokens.map(|token| &token[index]);
         // Two sums of each, so that fewer additions wait for one another.
         let mut dots = [[_mm512_setzero_si512(); 2]; TOKENS];
-        for (place, pair) in pairs.chunks_exact(PAIR_BYTES).enumerate() {
-            let weights: __m512i = pod_read_unaligned(pair);
+        let (twos, last) = pairs.as_chunks::<{ 2 * PAIR_BYTES }>();
+        for (two, place) in twos.iter().zip((0..).step_by(2)) {
+            let weights: [__m512i; 2] = pod_read_unaligned(two);
             for (dots, block) in dots.iter_mut().zip(blocks) {
-                let quants = _mm512_set1_epi32(cast(block.words[place]));
-                dots[place % 2] = _mm512_dpwssd_epi32(dots[place % 2], weights, quants);
+                for half in 0..2 {
+                    let quants = _mm512_set1_epi32(cast(block.words[place + half]));
+                    dots[half] = _mm512_dpwssd_epi32(dots[half], weights[half], quants);
+                }
+            }
+        }
+        if !last.is_empty() {
+            let weights: __m512i = pod_read_unaligned(last);
+            for (dots, block) in dots.iter_mut().zip(blocks) {
+                let quants = _mm512_set1_epi32(cast(block.words[2 * twos.len()]));
+                dots[0] = _mm512_dpwssd_epi32(dots[0], weights, quants);
             }
         }
         let scales: __m512 = pod_read_unaligned(scales);
@@ -178,4 +188,46 @@ pub fn avx2_factor<const TOKENS: usize>(panel: &[u8], tokens: [&[Block]; TOKENS]
         }
     }
     totals.map(cast)
+}
+
+/// `a · b` in sixteen sums, added in the order of [`kernels`](crate::kernels). What is longer than a multiple of sixteen is
+/// not looked at.
+#[target_feature(enable = "avx512f")]
+#[inline]
+pub fn avx512_dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a, b) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
+    let mut sums = _mm512_setzero_ps();
+    for (a, b) in a.iter().zip(b) {
+        sums = _mm512_add_ps(sums, _mm512_mul_ps(cast(*a), cast(*b)));
+    }
+    let [low, high]: [__m256; 2] = cast(sums);
+    sum_of_eight(cast(low), cast(high))
+}
+
+/// The same.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub fn avx2_dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a, b) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
+    let mut sums = [_mm256_setzero_ps(); 2];
+    for (a, b) in a.iter().zip(b) {
+        let (a, b): ([__m256; 2], [__m256; 2]) = (cast(*a), cast(*b));
+        for half in 0..2 {
+            sums[half] = _mm256_add_ps(sums[half], _mm256_mul_ps(a[half], b[half]));
+        }
+    }
+    sum_of_eight(cast(sums[0]), cast(sums[1]))
+}
+
+/// Eight sums, added to the eight of the other half first.
+#[inline(always)]
+fn sum_of_eight(low: [__m128; 2], high: [__m128; 2]) -> f32 {
+    // SSE, which every x86 of 64 bits has.
+    let add = |a: __m128, b: __m128| -> [f32; 4] {
+        let (a, b): ([f32; 4], [f32; 4]) = (cast(a), cast(b));
+        std::array::from_fn(|lane| a[lane] + b[lane])
+    };
+    let (first, second) = (add(low[0], high[0]), add(low[1], high[1]));
+    let four = add(cast(first), cast(second));
+    (four[0] + four[2]) + (four[1] + four[3])
 }
