@@ -1,5 +1,6 @@
 // Brings what the comparison needs into one folder to serve: the built package, the peer, and the model for each.
 
+import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { run } from "../../scripts/lib/command.mjs";
@@ -9,6 +10,8 @@ import { say } from "../../scripts/lib/say.mjs";
 export const peerVersion = "4.3.1";
 const nativePeerVersion = "4.8.5";
 export const peerScript = join(root, "benches/side_by_side/ctranslate2_peer.py");
+
+const modelScript = join(root, "benches/side_by_side/random_model.py");
 
 const cache = join(userCache, "side-by-side");
 
@@ -47,22 +50,31 @@ export async function prepare(models) {
  */
 export async function prepareNative(models) {
   mkdirSync(cache, { recursive: true });
-  const made = resolve(models ?? (await makeModels()));
+  const folder = join(cache, "ctranslate2");
+  const python = join(folder, "python/bin/python");
+  if (!existsSync(python)) await must("python3", ["-m", "venv", join(folder, "python")]);
+  // A Python that has torch from somewhere else does not install it again.
+  const wanted = [
+    ["ctranslate2", `ctranslate2==${nativePeerVersion}`],
+    ["transformers", "transformers<5"],
+    ["torch", "torch"],
+  ];
+  const missing = wanted.filter(([module]) => spawnSync(python, ["-c", `import ${module}`]).status !== 0);
+  if (missing.length > 0) {
+    const packages = missing.map(([, name]) => name);
+    say(`installing ${packages.join(", ")} (with torch some gigabytes) ...`);
+    await must(python, ["-m", "pip", "install", "--quiet", ...packages]);
+  }
+
+  const made = resolve(models ?? join(cache, "models"));
+  if (models === undefined && !existsSync(join(made, "base/model.safetensors"))) {
+    say("making a random flan-t5-small ...");
+    await must(python, [modelScript, made, "--base"]);
+  }
   const base = await quantisedBase(made);
   await must("cargo", ["build", "--quiet", "--locked", "--release", "--example", "answer_time"]);
   const target = process.env.CARGO_TARGET_DIR || join(root, "target");
   const program = join(target, "release/examples/answer_time");
-
-  const folder = join(cache, "ctranslate2");
-  const python = join(folder, "python/bin/python");
-  if (!existsSync(python)) {
-    say(
-      `installing CTranslate2 ${nativePeerVersion} and what converts for it (some gigabytes with torch) ...`,
-    );
-    await must("python3", ["-m", "venv", join(folder, "python")]);
-    const packages = [`ctranslate2==${nativePeerVersion}`, "transformers<5", "torch"];
-    await must(python, ["-m", "pip", "install", "--quiet", ...packages]);
-  }
   const peer = join(folder, "model");
   if (!existsSync(join(peer, "model.bin")))
     await must(python, [peerScript, "convert", join(made, "base"), peer]);
@@ -90,7 +102,7 @@ async function makeModels() {
   const packages = ["optimum-onnx", "onnx", "onnx-ir", "onnxruntime", "torch"];
   await must(python, ["-m", "pip", "install", "--quiet", ...packages]);
   say("making a random flan-t5-small ...");
-  await must(python, [join(root, "benches/side_by_side/random_model.py"), made]);
+  await must(python, [modelScript, made]);
   return made;
 }
 

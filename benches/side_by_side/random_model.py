@@ -1,23 +1,19 @@
 """Makes a random-weight flan-t5-small twice: as a Hugging Face folder, and as the ONNX files that transformers.js loads.
 
-usage: random_model.py FOLDER
+usage: random_model.py FOLDER [--base]
 
-FOLDER/base gets config.json and model.safetensors; FOLDER/peer what transformers.js reads, with 32-bit weights, with 8-bit
-weights (dynamic quantisation), the form that it is quickest with on a CPU, and with 4-bit weights (MatMulNBits, blocks of
-32), the form that its WebGPU back end has kernels for.
+FOLDER/base gets config.json and model.safetensors; with --base that is all. FOLDER/peer gets what transformers.js reads, with
+32-bit weights, with 8-bit weights (dynamic quantisation), the form that it is quickest with on a CPU, and with 4-bit weights
+(MatMulNBits, blocks of 32), the form that its WebGPU back end has kernels for.
 
-Needs, from PyPI: optimum-onnx torch onnx onnxruntime
+Needs, from PyPI: torch transformers, and for ONNX: optimum-onnx onnx onnxruntime
 """
 
 import shutil
 import sys
 from pathlib import Path
 
-import onnx
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
-from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-from optimum.exporters.onnx import main_export
 from transformers import T5Config, T5ForConditionalGeneration
 
 SHAPE = {
@@ -35,12 +31,20 @@ SHAPE = {
 MODELS = ["encoder_model", "decoder_model_merged"]
 
 
-def main(folder: Path) -> None:
-    base, exported, peer = folder / "base", folder / "exported", folder / "peer"
+def make_base(base: Path) -> None:
     torch.manual_seed(1)
     model = T5ForConditionalGeneration(T5Config(**SHAPE))
     # The library's initial weights make the head's logits huge; any finite weights do for timing.
     model.save_pretrained(base)
+
+
+def make_peer(folder: Path) -> None:
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+    from optimum.exporters.onnx import main_export
+
+    base, exported, peer = folder / "base", folder / "exported", folder / "peer"
     main_export(str(base), exported, task="text2text-generation-with-past", do_validation=False)
     (peer / "onnx").mkdir(parents=True, exist_ok=True)
     for name in ["config.json", "generation_config.json"]:
@@ -62,4 +66,7 @@ def main(folder: Path) -> None:
     shutil.rmtree(exported)
 
 
-main(Path(sys.argv[1]))
+target = Path(sys.argv[1])
+make_base(target / "base")
+if "--base" not in sys.argv[2:]:
+    make_peer(target)
