@@ -156,11 +156,11 @@ fn scan(tokens: usize, experts: usize) -> Case {
     let gates = random(experts * D_MODEL);
     let rows: Vec<_> =
         gates.chunks_exact(D_MODEL).enumerate().map(|(expert, gate)| (entry(expert), gate)).collect();
-    let router = Router::upload(&mut device, D_MODEL, &[rows], Rule::Normalised);
     let pool = device.upload(1, words.len(), DType::Factors, &words);
+    let router = Router::upload(&mut device, D_MODEL, &[rows], Rule::Normalised, pool);
     let flags = Flags { tensor: device.alloc(1, 2 + experts, DType::U32), experts };
     let tensor = device.alloc(tokens, 2 * TOP_K, DType::U32);
-    let choices = Choices { tensor, first_row: 0, rows_per_step: 0 };
+    let choices = Choices { tensor, runners_up: 0, first_row: 0, rows_per_step: 0 };
     let memory = device.alloc(tokens, router.delta_words(TOP_K), DType::U32);
     let deltas = Deltas::within(memory, &router.gates, tokens, TOP_K);
     let input = Input::Plain(floats(&mut device, tokens, D_MODEL));
