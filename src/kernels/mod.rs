@@ -66,7 +66,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// [`dot`], bit for bit, certainly in vectors where the processor has some that are long.
 #[inline(always)]
 pub(crate) fn dot_by(processor: Processor, a: &[f32], b: &[f32]) -> f32 {
-    processor.dot(a, b, |a, b| dot(a, b))
+    processor.dot(a, b, dot)
 }
 
 /// The greatest first; total_cmp, so that NaN panics nowhere.
