@@ -66,6 +66,7 @@ pub mod threads;
 pub mod tokenizer;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
+mod wgsl;
 pub mod workspace;
 
 pub use error::{Error, ErrorCode, Result};

@@ -7,6 +7,7 @@ use crate::processor::{Compute, Processor, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
 use crate::tensor::Tensor;
+use crate::wgsl::wgsl;
 
 /// `out[i] = Σ_j softmax_j(q_i · k_j + bias[j − i]) v_j` over all j, head by head: the encoder, with bias, and
 /// cross-attention, without.
@@ -183,10 +184,10 @@ fn gpu(dispatch: &Dispatch, target: Target) -> Program {
     };
     Program {
         source: &[
-            include_str!("../../shaders/common/matrix.wgsl"),
-            include_str!("../../shaders/common/attend.wgsl"),
-            include_str!("../../shaders/common/attend_four.wgsl"),
-            include_str!("../../shaders/attention.wgsl"),
+            wgsl!("../../shaders/common/matrix.wgsl"),
+            wgsl!("../../shaders/common/attend.wgsl"),
+            wgsl!("../../shaders/common/attend_four.wgsl"),
+            wgsl!("../../shaders/attention.wgsl"),
         ],
         entry,
         constants: Vec::new(),

@@ -7,6 +7,7 @@ use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
 use crate::tensor::Tensor;
+use crate::wgsl::wgsl;
 
 /// `cache[position] = (k, v)`, then `out = Σ_j softmax_j(q · k_j + bias[j − position]) v_j` over j up to the position.
 ///
@@ -73,9 +74,9 @@ fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let params: Params = dispatch.params();
     Program {
         source: &[
-            include_str!("../../shaders/common/matrix.wgsl"),
-            include_str!("../../shaders/common/attend.wgsl"),
-            include_str!("../../shaders/attention_step.wgsl"),
+            wgsl!("../../shaders/common/matrix.wgsl"),
+            wgsl!("../../shaders/common/attend.wgsl"),
+            wgsl!("../../shaders/attention_step.wgsl"),
         ],
         entry: "attention_step",
         constants: Vec::new(),

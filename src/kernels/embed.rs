@@ -4,6 +4,7 @@ use crate::kernels::weight::{Weight, decode_row};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
 use crate::tensor::{DType, Tensor};
+use crate::wgsl::wgsl;
 
 /// `y[t] = table[ids[t]]`. T5 does not scale its embeddings.
 pub static KERNEL: Kernel = Kernel {
@@ -36,9 +37,9 @@ fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let y = dispatch.tensors[4];
     Program {
         source: &[
-            include_str!("../../shaders/common/matrix.wgsl"),
-            include_str!("../../shaders/common/weight.wgsl"),
-            include_str!("../../shaders/embed.wgsl"),
+            wgsl!("../../shaders/common/matrix.wgsl"),
+            wgsl!("../../shaders/common/weight.wgsl"),
+            wgsl!("../../shaders/embed.wgsl"),
         ],
         entry: "embed",
         constants: vec![("FORMAT", Weight::format(&dispatch.tensors[2]) as f64)],

@@ -12,6 +12,7 @@ use crate::quant::BLOCK;
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::{FactorUse, Scratch};
 use crate::tensor::{DType, Tensor};
+use crate::wgsl::wgsl;
 
 /// `y = scale · W u + Σ_z B_z t_z`, or `y += …`, where `t_z = w_z s_z A_z u` comes from the router.
 pub static KERNEL: Kernel = Kernel {
@@ -311,22 +312,22 @@ fn gpu(dispatch: &Dispatch, target: Target) -> Program {
     };
     let source: &[&str] = match in_integers {
         false => &[
-            include_str!("../../shaders/common/matrix.wgsl"),
-            include_str!("../../shaders/common/input.wgsl"),
-            include_str!("../../shaders/common/weight.wgsl"),
-            include_str!("../../shaders/common/tile.wgsl"),
-            include_str!("../../shaders/common/float_tile.wgsl"),
-            include_str!("../../shaders/common/floats.wgsl"),
-            include_str!("../../shaders/common/strips.wgsl"),
-            include_str!("../../shaders/linear.wgsl"),
+            wgsl!("../../shaders/common/matrix.wgsl"),
+            wgsl!("../../shaders/common/input.wgsl"),
+            wgsl!("../../shaders/common/weight.wgsl"),
+            wgsl!("../../shaders/common/tile.wgsl"),
+            wgsl!("../../shaders/common/float_tile.wgsl"),
+            wgsl!("../../shaders/common/floats.wgsl"),
+            wgsl!("../../shaders/common/strips.wgsl"),
+            wgsl!("../../shaders/linear.wgsl"),
         ],
         true => &[
-            include_str!("../../shaders/common/matrix.wgsl"),
-            include_str!("../../shaders/common/input.wgsl"),
-            include_str!("../../shaders/common/weight.wgsl"),
-            include_str!("../../shaders/common/tile.wgsl"),
-            include_str!("../../shaders/common/integers.wgsl"),
-            include_str!("../../shaders/linear.wgsl"),
+            wgsl!("../../shaders/common/matrix.wgsl"),
+            wgsl!("../../shaders/common/input.wgsl"),
+            wgsl!("../../shaders/common/weight.wgsl"),
+            wgsl!("../../shaders/common/tile.wgsl"),
+            wgsl!("../../shaders/common/integers.wgsl"),
+            wgsl!("../../shaders/linear.wgsl"),
         ],
     };
     Program {

@@ -10,6 +10,7 @@ use crate::recording::{Access, Argument, Control, Dispatch, Kernel, OnTheWay, Pr
 use crate::sampling::Sampling;
 use crate::scratch::Scratch;
 use crate::tensor::{DType, Tensor};
+use crate::wgsl::wgsl;
 
 /// Takes the next token from the logits, commits it, and halts where there is nothing more to do. A step that missed a
 /// page commits nothing.
@@ -191,10 +192,10 @@ fn step(
 fn gpu(_: &Dispatch, _: Target) -> Program {
     Program {
         source: &[
-            include_str!("../../shaders/common/matrix.wgsl"),
-            include_str!("../../shaders/common/workgroup_sum.wgsl"),
-            include_str!("../../shaders/common/hash.wgsl"),
-            include_str!("../../shaders/next_token.wgsl"),
+            wgsl!("../../shaders/common/matrix.wgsl"),
+            wgsl!("../../shaders/common/workgroup_sum.wgsl"),
+            wgsl!("../../shaders/common/hash.wgsl"),
+            wgsl!("../../shaders/next_token.wgsl"),
         ],
         entry: "next_token",
         constants: Vec::new(),

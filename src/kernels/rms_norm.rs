@@ -6,6 +6,7 @@ use crate::kernels::dot;
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
 use crate::tensor::Tensor;
+use crate::wgsl::wgsl;
 
 /// `y = x / sqrt(mean(x²) + epsilon) · weight`, over each row: no mean is subtracted and there is no bias.
 pub static KERNEL: Kernel = Kernel {
@@ -64,9 +65,9 @@ pub(crate) fn normalise(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) 
 fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     Program {
         source: &[
-            include_str!("../../shaders/common/matrix.wgsl"),
-            include_str!("../../shaders/common/workgroup_sum.wgsl"),
-            include_str!("../../shaders/rms_norm.wgsl"),
+            wgsl!("../../shaders/common/matrix.wgsl"),
+            wgsl!("../../shaders/common/workgroup_sum.wgsl"),
+            wgsl!("../../shaders/rms_norm.wgsl"),
         ],
         entry: "rms_norm",
         constants: Vec::new(),

@@ -12,6 +12,7 @@ use crate::processor::{Compute, Processor, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::{FactorUse, Scratch};
 use crate::tensor::{DType, Tensor};
+use crate::wgsl::wgsl;
 
 /// The `k` experts whose gates fit a token best, their weights, and `t_z = w_z s_z A_z u` for each.
 pub static KERNEL: Kernel = Kernel {
@@ -576,13 +577,13 @@ fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     };
     Program {
         source: &[
-            include_str!("../../shaders/common/matrix.wgsl"),
-            include_str!("../../shaders/common/input.wgsl"),
-            include_str!("../../shaders/common/shared_input.wgsl"),
-            include_str!("../../shaders/common/workgroup_sum.wgsl"),
-            include_str!("../../shaders/common/gates.wgsl"),
-            include_str!("../../shaders/common/hash.wgsl"),
-            include_str!("../../shaders/route.wgsl"),
+            wgsl!("../../shaders/common/matrix.wgsl"),
+            wgsl!("../../shaders/common/input.wgsl"),
+            wgsl!("../../shaders/common/shared_input.wgsl"),
+            wgsl!("../../shaders/common/workgroup_sum.wgsl"),
+            wgsl!("../../shaders/common/gates.wgsl"),
+            wgsl!("../../shaders/common/hash.wgsl"),
+            wgsl!("../../shaders/route.wgsl"),
         ],
         entry,
         constants: vec![("INPUT", params.input as f64)],

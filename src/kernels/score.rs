@@ -11,6 +11,7 @@ use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
 use crate::tensor::Tensor;
+use crate::wgsl::wgsl;
 
 /// The score of every gate, by its [`Rule`], into the scratch behind the slots of [`Deltas`].
 pub static KERNEL: Kernel = Kernel {
@@ -118,12 +119,12 @@ fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let [tokens, gates] = [dispatch.tensors[1].rows, dispatch.tensors[3].rows];
     Program {
         source: &[
-            include_str!("../../shaders/common/matrix.wgsl"),
-            include_str!("../../shaders/common/input.wgsl"),
-            include_str!("../../shaders/common/gates.wgsl"),
-            include_str!("../../shaders/common/tile.wgsl"),
-            include_str!("../../shaders/common/float_tile.wgsl"),
-            include_str!("../../shaders/score.wgsl"),
+            wgsl!("../../shaders/common/matrix.wgsl"),
+            wgsl!("../../shaders/common/input.wgsl"),
+            wgsl!("../../shaders/common/gates.wgsl"),
+            wgsl!("../../shaders/common/tile.wgsl"),
+            wgsl!("../../shaders/common/float_tile.wgsl"),
+            wgsl!("../../shaders/score.wgsl"),
         ],
         entry: "score",
         constants: vec![("INPUT", params.input as f64)],

@@ -8,6 +8,7 @@ use crate::kernels::route::{Deltas, Entry};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
 use crate::tensor::Tensor;
+use crate::wgsl::wgsl;
 
 /// `t = sigmoid(v · u) s A u`, which `linear` completes to `y = W u + sigmoid(v · u) s B A u`.
 pub static KERNEL: Kernel = Kernel {
@@ -88,11 +89,11 @@ fn gpu(dispatch: &Dispatch, _: Target) -> Program {
     let params: Params = dispatch.params();
     Program {
         source: &[
-            include_str!("../../shaders/common/matrix.wgsl"),
-            include_str!("../../shaders/common/input.wgsl"),
-            include_str!("../../shaders/common/shared_input.wgsl"),
-            include_str!("../../shaders/common/workgroup_sum.wgsl"),
-            include_str!("../../shaders/sigmoid_gate.wgsl"),
+            wgsl!("../../shaders/common/matrix.wgsl"),
+            wgsl!("../../shaders/common/input.wgsl"),
+            wgsl!("../../shaders/common/shared_input.wgsl"),
+            wgsl!("../../shaders/common/workgroup_sum.wgsl"),
+            wgsl!("../../shaders/sigmoid_gate.wgsl"),
         ],
         entry: "sigmoid_gate",
         constants: vec![("INPUT", params.input as f64)],
