@@ -54,10 +54,12 @@ impl Case {
     }
 }
 
+/// From floats to a quantised format.
+type Quantise = fn(&[f32]) -> Values;
+
 /// All of them, one after another: each has a device of its own, whose memory goes with it.
 pub fn cases() -> impl Iterator<Item = Case> {
-    let formats: [(&str, fn(&[f32]) -> Values); 2] =
-        [("Q8_0", Values::q8_0_from), ("Q4_0", Values::q4_0_from)];
+    let formats: [(&str, Quantise); 2] = [("Q8_0", Values::q8_0_from), ("Q4_0", Values::q4_0_from)];
     let products = formats
         .into_iter()
         .flat_map(|(name, round)| [1, 4, 8, 64].map(|tokens| move || product(name, round, tokens)));
