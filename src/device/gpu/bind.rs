@@ -1,7 +1,7 @@
 //! Making all that a recording takes to run: pipelines, launch structs, bind groups.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use super::Gpu;
 use crate::recording::{Access, Dispatch, Recording, Target};
@@ -18,7 +18,7 @@ pub struct BoundRecording {
     /// The buffers that they bind, with their sizes in bytes.
     pub buffers: HashMap<BufferId, u64>,
     /// As long as this is here, nobody else uses it.
-    _kept: Option<Arc<Kept>>,
+    _kept: Option<Rc<Kept>>,
 }
 
 /// A dispatch, ready to run.
@@ -70,7 +70,7 @@ impl Gpu {
             .collect();
         let tensors = recording.dispatches.iter().flat_map(|dispatch| &dispatch.tensors);
         let buffers = tensors.map(|tensor| (tensor.buffer, self.buffer(tensor).size())).collect();
-        let kept = Arc::new(Kept { uniforms, groups });
+        let kept = Rc::new(Kept { uniforms, groups });
         self.kept.push_back(kept.clone());
         if self.kept.len() > MOST_KEPT {
             self.kept.pop_front();
@@ -80,9 +80,9 @@ impl Gpu {
 
     /// What is kept of a recording that nobody has any more, of launch structs of that size; or anew.
     fn take_kept(&mut self, size: u64) -> Kept {
-        let is_free = |kept: &Arc<Kept>| kept.uniforms.size() == size && Arc::strong_count(kept) == 1;
+        let is_free = |kept: &Rc<Kept>| kept.uniforms.size() == size && Rc::strong_count(kept) == 1;
         let found = self.kept.iter().position(is_free).and_then(|place| self.kept.remove(place));
-        found.and_then(Arc::into_inner).unwrap_or_else(|| {
+        found.and_then(Rc::into_inner).unwrap_or_else(|| {
             let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
             Kept { uniforms: self.make_buffer(size, usage), groups: HashMap::new() }
         })

@@ -11,7 +11,7 @@ mod read;
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
+use std::rc::Rc;
 
 pub use bind::BoundRecording;
 pub use open::Adapter;
@@ -42,7 +42,7 @@ pub struct Gpu {
     /// The number of the next buffer.
     next_number: u64,
     /// Bind groups of the last recordings.
-    kept: VecDeque<Arc<Kept>>,
+    kept: VecDeque<Rc<Kept>>,
     /// Work that is encoded and not yet submitted.
     encoder: Option<wgpu::CommandEncoder>,
     staging: Option<wgpu::Buffer>,
