@@ -157,7 +157,9 @@ async_test! {
     async fn a_base_that_loses_one_of_two_devices_is_still_the_base() {
         let mut random = fastrand::Rng::with_seed(12);
         let request = || Request { input_ids: Some(vec![3, 4, 5, 1]), max_new_tokens: 4, ..Request::default() };
-        for (name, files) in bases() {
+        // Chromium plays the GPU much more slowly than Mesa does, and gets some of each kind.
+        let step = if cfg!(target_arch = "wasm32") { 7 } else { 1 };
+        for (name, files) in bases().into_iter().step_by(step) {
             let mut alone = files.in_pieces(Device::cpu(), 1 << 20, &mut random).expect("a base");
             let on_cpu = answer_on_any(&mut alone, request()).await;
             let mut session = files.in_pieces(split().await, 1 << 20, &mut random).expect("a base");
