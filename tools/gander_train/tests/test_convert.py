@@ -7,8 +7,9 @@ from gander_train.cli import main
 from gander_train.convert import convert
 from gander_train.errors import TrainError
 from gander_train.layers import routable
-from routing import RoutedLinear, Trace, layer_norm, load_expert
+from routing import RoutedLinear, Trace, load_expert
 from safetensors.torch import load_file
+from strategies import Strategy, layer_norm
 
 
 def layers():
@@ -48,7 +49,7 @@ def test_converted_experts_compute_what_the_official_code_does(tmp_path, dtype):
     for module, (d_out, d_in) in layers().items():
         u = tiny.normal(tiny.new_generator("u", module), (5, d_in), 1.0).double()
         linear = torch.nn.Linear(d_in, d_out, bias=False).double()
-        routed = RoutedLinear(module, linear, experts, 2, Trace())
+        routed = RoutedLinear(module, linear, experts, 2, Trace(), Strategy("phatgoose"))
         torch.testing.assert_close(routed.mixture(u), official(tensors, module, u), rtol=1e-5, atol=1e-9)
 
 
