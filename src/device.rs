@@ -59,6 +59,11 @@ impl Devices {
         std::iter::once(&mut self.encoder).chain(&mut self.decoder)
     }
 
+    /// Whether one of them may go away.
+    pub fn may_go_away(&self) -> bool {
+        std::iter::once(&self.encoder).chain(&self.decoder).any(Device::may_go_away)
+    }
+
     /// The name that users see: `cpu`, `gpu`, or `gpu+cpu` for encoder and decoder.
     pub fn name(&self) -> &'static str {
         match (self.encoder.name(), self.decoder.as_ref().map(Device::name)) {

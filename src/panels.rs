@@ -138,43 +138,45 @@ pub fn pack_rows(panels: &mut [u8], bits: Bits, first: usize, matrix: &Matrix, r
 }
 
 impl<'a> Panels<'a> {
+    /// Block by block of row `index`: its scale, and its bytes, four columns at a time.
+    #[inline(always)]
+    fn blocks_of_row(&self, index: usize) -> impl Iterator<Item = (f32, impl Iterator<Item = &'a [u8]>)> {
+        let Panels { bytes, cols, bits } = *self;
+        let panel = &bytes[index / ROWS * bits.panel_bytes(cols)..][..bits.panel_bytes(cols)];
+        let lane = index % ROWS;
+        panel.chunks_exact(bits.block_bytes()).map(move |block| {
+            let (scales, quads) = block.split_at(SCALE_BYTES);
+            let scale: f32 = bytemuck::pod_read_unaligned(&scales[4 * lane..][..4]);
+            (scale, quads.chunks_exact(QUAD_BYTES).map(move |quad| &quad[lane * QUAD..][..QUAD]))
+        })
+    }
+
     /// The first `rows` rows as a matrix: [`pack`], undone.
     pub fn unpack(&self, rows: usize) -> Matrix {
-        let Panels { bytes, cols, bits } = *self;
-        let format = match bits {
+        let format = match self.bits {
             Bits::Eight => Format::Q8_0,
             Bits::Four => Format::Q4_0,
         };
-        let mut matrix = Matrix::zeroed(rows, cols, format);
-        for row in 0..rows {
-            let panel = &bytes[row / ROWS * bits.panel_bytes(cols)..][..bits.panel_bytes(cols)];
-            let lane = row % ROWS;
-            for (block, packed) in panel.chunks_exact(bits.block_bytes()).enumerate() {
-                let at = row * (cols / BLOCK) + block;
-                let (packed_scales, quads) = packed.split_at(SCALE_BYTES);
-                let quads = quads.chunks_exact(QUAD_BYTES).map(|quad| &quad[lane * QUAD..][..QUAD]);
-                let scale: f32 = bytemuck::pod_read_unaligned(&packed_scales[4 * lane..][..4]);
-                let scales = match &mut matrix.values {
-                    Values::Q8_0 { quants, scales } => {
-                        for (quants, quad) in quants[at * BLOCK..].chunks_exact_mut(QUAD).zip(quads) {
-                            quants
-                                .iter_mut()
-                                .zip(quad)
-                                .for_each(|(quant, byte)| *quant = (byte ^ 0x80) as i8);
-                        }
-                        scales
+        let mut matrix = Matrix::zeroed(rows, self.cols, format);
+        let blocks = (0..rows).flat_map(|row| self.blocks_of_row(row));
+        for (at, (scale, quads)) in blocks.enumerate() {
+            let scales = match &mut matrix.values {
+                Values::Q8_0 { quants, scales } => {
+                    for (quants, quad) in quants[at * BLOCK..].chunks_exact_mut(QUAD).zip(quads) {
+                        quants.iter_mut().zip(quad).for_each(|(quant, byte)| *quant = (byte ^ 0x80) as i8);
                     }
-                    Values::Q4_0 { nibbles, scales } => {
-                        for (nibbles, quad) in nibbles[at * BLOCK / 2..].chunks_exact_mut(QUAD).zip(quads) {
-                            nibbles.copy_from_slice(quad);
-                        }
-                        scales
+                    scales
+                }
+                Values::Q4_0 { nibbles, scales } => {
+                    for (nibbles, quad) in nibbles[at * BLOCK / 2..].chunks_exact_mut(QUAD).zip(quads) {
+                        nibbles.copy_from_slice(quad);
                     }
-                    _ => unreachable!("panels are Q8_0 or Q4_0"),
-                };
-                // It was an f16.
-                scales[at] = f16::from_f32(scale).to_bits();
-            }
+                    scales
+                }
+                _ => unreachable!("panels are Q8_0 or Q4_0"),
+            };
+            // It was an f16.
+            scales[at] = f16::from_f32(scale).to_bits();
         }
         matrix
     }
@@ -187,14 +189,8 @@ impl<'a> Panels<'a> {
 
     /// Row `index` as floats. `row` has as many elements as there are columns.
     pub fn decode_row(&self, index: usize, row: &mut [f32]) {
-        let panel_bytes = self.bits.panel_bytes(self.cols);
-        let panel = &self.bytes[index / ROWS * panel_bytes..][..panel_bytes];
-        let lane = index % ROWS;
-        for (row, block) in row.chunks_exact_mut(BLOCK).zip(panel.chunks_exact(self.bits.block_bytes())) {
-            let (scales, quads) = block.split_at(SCALE_BYTES);
-            let scale: f32 = bytemuck::pod_read_unaligned(&scales[4 * lane..][..4]);
+        for (row, (scale, quads)) in row.chunks_exact_mut(BLOCK).zip(self.blocks_of_row(index)) {
             let value = |byte: u8| scale * (i32::from(byte) - self.bits.offset()) as f32;
-            let quads = quads.chunks_exact(QUAD_BYTES).map(|quad| &quad[lane * QUAD..][..QUAD]);
             let bytes = quads.flatten();
             match self.bits {
                 Bits::Eight => row.iter_mut().zip(bytes).for_each(|(weight, byte)| *weight = value(*byte)),

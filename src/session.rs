@@ -185,8 +185,7 @@ impl Session {
         let mut devices = devices.into();
         let Base { checkpoint, tokenizer } = base;
         let fingerprint = checkpoint.fingerprint();
-        let may_go_away = devices.iter_mut().any(|device| device.may_go_away());
-        let (model, kept) = match may_go_away {
+        let (model, kept) = match devices.may_go_away() {
             true => (T5::upload(&mut devices, Cow::Borrowed(&checkpoint))?, Some(checkpoint)),
             false => (T5::upload(&mut devices, Cow::Owned(checkpoint))?, None),
         };
@@ -285,7 +284,7 @@ impl Session {
     fn let_go_of_what_is_safe(&mut self) {
         let Session { kept, model, devices, .. } = self;
         if let Some(kept) = kept {
-            kept.tensors.retain(|name, _| !model.is_safe(devices, name));
+            model.safe_tensors(devices).for_each(|name| drop(kept.tensors.remove(name)));
         }
     }
 
@@ -449,8 +448,7 @@ impl Session {
         let routes = &encoder.1;
         work.passes += 1;
         let control = Control { token: self.model.config.decoder_start_token_id, ..Control::default() };
-        self.run_from(Part::Encoder, encoder, biases, &reading.activations.control, control, Run::Times(1))
-            .await?;
+        self.run_from(Part::Encoder, encoder, biases, control, Run::Times(1)).await?;
         let mut tensors = vec![routes.flags.tensor, traced(routes)];
         let is_split = self.devices.decoder.is_some();
         if is_split {
@@ -480,15 +478,7 @@ impl Session {
         };
         let steps = if self.observer.is_some() { 1 } else { generation.steps };
         let control = Control { position: first as u32, first: first as u32, token, ..Control::default() };
-        self.run_from(
-            Part::Decoder,
-            decoder,
-            biases,
-            &writing.activations.control,
-            control,
-            Run::Times(steps),
-        )
-        .await?;
+        self.run_from(Part::Decoder, decoder, biases, control, Run::Times(steps)).await?;
         let count = steps.min(writing.produced.len() - first);
         let new = Tensor { offset: writing.produced.offset + 4 * first, cols: count, ..writing.produced };
         let tensors = [writing.activations.control, new, routes.flags.tensor, traced(routes)];
@@ -517,13 +507,17 @@ impl Session {
         part: Part,
         (plan, routes): &(Plan, Routes),
         biases: &[f32],
-        words: &Tensor,
         control: Control,
         run: Run,
     ) -> Result<()> {
-        self.reset(part, &routes.flags, biases);
-        self.devices.of(part).write(words, bytemuck::cast_slice::<Control, u32>(&[control]));
+        self.ready(part, routes, biases, control);
         self.run(part, plan, run).await
+    }
+
+    /// Readies a part for being run from the given control words on.
+    fn ready(&mut self, part: Part, routes: &Routes, biases: &[f32], control: Control) {
+        self.reset(part, &routes.flags, biases);
+        self.devices.of(part).write(&routes.control, bytemuck::cast_slice::<Control, u32>(&[control]));
     }
 
     /// Runs a plan; where somebody observes, with a stop at each named value.
@@ -663,12 +657,11 @@ impl Session {
     /// answer was gone on with.
     pub fn set_up(&mut self, part: Part, control: Control) {
         let Some(generation) = self.generation.take() else { return };
-        let (words, flags) = match part {
-            Part::Encoder => (generation.reading.activations.control, &generation.encoder.1.flags),
-            Part::Decoder => (generation.writing.activations.control, &generation.decoder.1.flags),
+        let (_, routes) = match part {
+            Part::Encoder => &generation.encoder,
+            Part::Decoder => &generation.decoder,
         };
-        self.reset(part, flags, &generation.biases);
-        self.devices.of(part).write(&words, bytemuck::cast_slice::<Control, u32>(&[control]));
+        self.ready(part, routes, &generation.biases, control);
         self.generation = Some(generation);
     }
 

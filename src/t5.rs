@@ -117,9 +117,7 @@ impl T5 {
         }
         assembly.finish(devices)
     }
-}
 
-impl T5 {
     /// Computes keys and values of cross-attention in so many groups of decoder blocks. No layer may have a router.
     pub fn group_cross(&mut self, groups: usize) {
         self.encoder.group_cross(groups);

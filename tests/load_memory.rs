@@ -79,9 +79,8 @@ fn most_held(devices: Devices, target: Target) -> (f64, f64) {
 #[test]
 fn loading_takes_little_more_memory_than_the_file_has() {
     for target in [Target::Q8_0, Target::Q4_0, Target::F16] {
-        let gpu = || support::now(support::gpu());
-        let both = Devices { encoder: gpu(), decoder: Some(Device::cpu()) };
-        for devices in [Device::cpu().into(), gpu().into(), both] {
+        let [gpu, both] = [support::now(support::gpu()).into(), support::now(support::split())];
+        for devices in [Device::cpu().into(), gpu, both] {
             let (held, size) = most_held(devices, target);
             // Panels have 36 bytes for 34 of Q8_0, and 20 for 18 of Q4_0.
             assert!(held < 1.12 * size + WORKING_BYTES, "{target:?}: {held} bytes for {size}");

@@ -15,7 +15,7 @@ use gander::session::{Loading, Request, Session};
 use gander::{ErrorCode, Result};
 use half::f16;
 use safetensors::Dtype;
-use support::{GOLDENS, answer_on_any, async_test, base_without_text, close, now, test_on};
+use support::{GOLDENS, answer_on_any, async_test, base_without_text, close, now, split, test_on};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -177,11 +177,6 @@ async_test! {
             }
         }
     }
-}
-
-/// The encoder on the GPU, the decoder on the CPU.
-async fn split() -> Devices {
-    Devices { encoder: support::gpu().await, decoder: Some(Device::cpu()) }
 }
 
 /// What is wrong with a base that comes in pieces.

@@ -45,13 +45,22 @@ pub fn read_bandwidth(memory: &[u64]) -> f64 {
     size_of_val(memory) as f64 / start.elapsed().as_secs_f64()
 }
 
+#[inline(always)]
+fn plain_sum(memory: &[u64]) -> u64 {
+    let mut sums = [0u64; 64];
+    for chunk in memory.as_chunks::<64>().0 {
+        sums.iter_mut().zip(chunk).for_each(|(sum, word)| *sum = sum.wrapping_add(*word));
+    }
+    sums.into_iter().fold(0, u64::wrapping_add)
+}
+
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "an instruction is run where the processor says that it has it")]
 mod instructions {
     use std::arch::x86_64::*;
     use std::hint::black_box;
 
-    use super::Limit;
+    use super::{Limit, plain_sum};
 
     /// Sums that do not wait for one another: more than an instruction takes cycles.
     const CHAINS: usize = 16;
@@ -171,15 +180,6 @@ mod instructions {
     fn sum_256(memory: &[u64]) -> u64 {
         plain_sum(memory)
     }
-
-    #[inline(always)]
-    fn plain_sum(memory: &[u64]) -> u64 {
-        let mut sums = [0u64; 64];
-        for chunk in memory.as_chunks::<64>().0 {
-            sums.iter_mut().zip(chunk).for_each(|(sum, word)| *sum = sum.wrapping_add(*word));
-        }
-        sums.into_iter().fold(0, u64::wrapping_add)
-    }
 }
 
 /// Elsewhere there is no floor known yet but for what the compiler makes of floats.
@@ -204,10 +204,6 @@ mod instructions {
     }
 
     pub fn sum(memory: &[u64]) -> u64 {
-        let mut sums = [0u64; 64];
-        for chunk in memory.as_chunks::<64>().0 {
-            sums.iter_mut().zip(chunk).for_each(|(sum, word)| *sum = sum.wrapping_add(*word));
-        }
-        sums.into_iter().fold(0, u64::wrapping_add)
+        super::plain_sum(memory)
     }
 }

@@ -11,7 +11,7 @@ import { ensureWasmBindgen } from "../setup/wasm_tools.mjs";
 import { wasmBuilds } from "./wasm_builds.mjs";
 
 const builtFolder = join(localCache, "wasm");
-const outputs = ["gander.js", "gander_bg.wasm", "gander.d.ts"];
+const glue = ["gander.js", "gander.d.ts"];
 
 export async function buildWasm() {
   const environment = await ensureWasmTarget();
@@ -21,7 +21,7 @@ export async function buildWasm() {
   rmSync(packageFolder, { recursive: true, force: true });
   mkdirSync(packageFolder, { recursive: true });
   const [first, ...others] = wasmBuilds;
-  for (const name of ["gander.js", "gander.d.ts"]) {
+  for (const name of glue) {
     copyFileSync(join(builtFolder, first.name, name), join(packageFolder, name));
     for (const other of others) expectSame(name, first, other);
   }
@@ -41,22 +41,16 @@ async function buildOne(build, environment, bindgen) {
   const folder = join(builtFolder, build.name);
   const lock = readFileSync(join(root, "package-lock.json"));
   // The package says where the module is; a second `new URL` would only make bundlers copy it twice.
-  const glue = ["--target", "web", "--omit-default-module-path"];
+  const options = ["--target", "web", "--omit-default-module-path"];
   const version = outputOf(bindgen, ["--version"]) ?? "";
-  const inputs = fingerprint(readFileSync(compiled), lock, version, ...glue, ...build.wasmOpt);
+  const inputs = fingerprint(readFileSync(compiled), lock, version, ...options, ...build.wasmOpt);
   const stamp = `wasm-${build.name}`;
-  if (
-    isFresh(
-      stamp,
-      inputs,
-      outputs.map((name) => join(folder, name)),
-    )
-  )
-    return;
+  const outputs = [...glue, "gander_bg.wasm"].map((name) => join(folder, name));
+  if (isFresh(stamp, inputs, outputs)) return;
 
   say(`wasm-bindgen and wasm-opt (${build.name}) ...`);
   rmSync(folder, { recursive: true, force: true });
-  await runOrThrow(bindgen, [compiled, "--out-dir", folder, ...glue]);
+  await runOrThrow(bindgen, [compiled, "--out-dir", folder, ...options]);
   const module = join(folder, "gander_bg.wasm");
   await runOrThrow(process.execPath, [
     join(root, "node_modules/binaryen/bin/wasm-opt"),

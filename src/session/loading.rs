@@ -210,14 +210,11 @@ impl Loading {
         };
         let tensors = IncomingTensors::of(&contents, number);
         let begun = self.file.replace(IncomingFile::Tensors(tensors));
-        let model = self.model.get_or_insert_with(|| {
-            let may_go_away = self.devices.iter_mut().any(|device| device.may_go_away());
-            Model {
-                assembly: Assembly::new(&contents.config, self.devices.decoder.is_some()),
-                contents: contents.clone(),
-                norms: BTreeMap::new(),
-                kept: may_go_away.then(BTreeMap::new),
-            }
+        let model = self.model.get_or_insert_with(|| Model {
+            assembly: Assembly::new(&contents.config, self.devices.decoder.is_some()),
+            contents: contents.clone(),
+            norms: BTreeMap::new(),
+            kept: self.devices.may_go_away().then(BTreeMap::new),
         });
         model.contents = contents;
         let of_file = model.contents.weights.iter().filter(|(_, tensor)| tensor.file == number);

@@ -129,15 +129,7 @@ impl Session {
         let routes = &decoder.1;
         let at = position as u32;
         let control = Control { position: at, first: at, token, ..Control::default() };
-        self.run_from(
-            Part::Decoder,
-            decoder,
-            biases,
-            &writing.activations.control,
-            control,
-            Run::LeavingLogits,
-        )
-        .await?;
+        self.run_from(Part::Decoder, decoder, biases, control, Run::LeavingLogits).await?;
         work.passes += 1;
         let tensors = [writing.activations.control, routes.flags.tensor, writing.logits];
         let read = self.devices.of(Part::Decoder).read_words(&tensors).await?;

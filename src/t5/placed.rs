@@ -16,11 +16,10 @@ pub(super) struct PlacedMatrix {
 }
 
 impl T5 {
-    /// Whether a tensor is a matrix on a device that does not go away.
-    pub fn is_safe(&self, devices: &mut Devices, name: &str) -> bool {
-        let mut holders =
-            self.matrices.iter().filter(|matrix| matrix.tensors.iter().any(|(tensor, _)| tensor == name));
-        holders.any(|matrix| !devices.of(matrix.part).may_go_away())
+    /// The tensors that are matrices on a device that does not go away.
+    pub fn safe_tensors(&self, devices: &mut Devices) -> impl Iterator<Item = &str> {
+        let safe = self.matrices.iter().filter(|matrix| !devices.of(matrix.part).may_go_away());
+        safe.flat_map(|matrix| &matrix.tensors).map(|(name, _)| name.as_str())
     }
 
     /// Takes the matrices of devices that do not go away back from there, as a checkpoint has them, but for those that were joined of several

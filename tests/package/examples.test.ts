@@ -3,16 +3,14 @@
 import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { build } from "esbuild";
-import type { Browser } from "playwright-core";
 import {
   addOcean,
-  answerInNode,
   answerOnPage,
+  browserAndAnswer,
   frameworkCommand,
   freshExample,
-  launchBrowser,
   run,
   type Site,
   serveByProgram,
@@ -20,26 +18,19 @@ import {
   upload,
 } from "./support.ts";
 
-let browser: Browser;
-let expected: string;
-
-before(async () => {
-  browser = await launchBrowser();
-  expected = await answerInNode();
-});
-after(() => browser?.close());
+const shared = browserAndAnswer();
 
 /** Looks at a site and closes it, whatever it shows. */
 async function answers(site: Site, path = ""): Promise<void> {
   try {
-    await answerOnPage(browser, site.url + path, expected);
+    await answerOnPage(shared.browser, site.url + path, shared.expected);
   } finally {
     await site.close();
   }
 }
 
 test("Node writes the answer, and ends when the model is disposed of", () => {
-  assert.match(expected, /2025-10-12/);
+  assert.match(shared.expected, /2025-10-12/);
 });
 
 describe("a plain page", () => {

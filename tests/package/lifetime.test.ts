@@ -8,7 +8,8 @@ import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import type { Gander } from "../../www/src/index.ts";
-import { freshFolder, installed, launchBrowser, line, ocean, type Site, serveFolder } from "./support.ts";
+import { launchChromium } from "../web/chromium.ts";
+import { freshFolder, installed, line, ocean, type Site, serveFolder } from "./support.ts";
 
 type Package = typeof import("../../www/src/index.ts");
 
@@ -22,7 +23,7 @@ before(async () => {
   symlinkSync(ocean, join(folder, "ocean"));
   cpSync(join(process.cwd(), "docs/examples/browser/index.html"), join(folder, "index.html"));
   site = await serveFolder(folder);
-  browser = await launchBrowser();
+  browser = await launchChromium();
   page = await browser.newPage();
   await page.goto(`${site.url}gander/`);
 });

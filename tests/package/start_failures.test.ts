@@ -5,7 +5,8 @@ import { cpSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Browser, BrowserContext } from "playwright-core";
-import { freshFolder, installed, launchBrowser, ocean, serveFolder } from "./support.ts";
+import { launchChromium } from "../web/chromium.ts";
+import { freshFolder, installed, ocean, serveFolder } from "./support.ts";
 
 type Package = typeof import("../../www/src/index.ts");
 
@@ -17,7 +18,7 @@ before(async () => {
   cpSync(join(installed, "www/dist"), join(folder, "gander"), { recursive: true });
   symlinkSync(ocean, join(folder, "ocean"));
   writeFileSync(join(folder, "index.html"), "<!doctype html><title>A page</title>");
-  browser = await launchBrowser();
+  browser = await launchChromium();
 });
 after(() => browser?.close());
 

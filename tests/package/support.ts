@@ -4,9 +4,11 @@ import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { after, before } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { launchChromium } from "../web/chromium.ts";
 
 /** Made by scripts/test/package_tests.mjs: `installed/` has the package, a folder above has the frameworks. */
 const folder = process.env.GANDER_PACKAGE_TEST ?? assert.fail("run this by npm test -- --only package");
@@ -112,11 +114,15 @@ export async function serveFolder(root: string, headers: Record<string, string> 
   return serve({ folder: root, port: 0, headers });
 }
 
-export function launchBrowser(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"],
+/** For all tests of a file: a browser, and what the line is answered with. */
+export function browserAndAnswer(): { browser: Browser; expected: string } {
+  const shared = {} as { browser: Browser; expected: string };
+  before(async () => {
+    shared.browser = await launchChromium();
+    shared.expected = await answerInNode();
   });
+  after(() => shared.browser?.close());
+  return shared;
 }
 
 /** Opens an example, sends the line that stands in its form and waits for the answer. */

@@ -3,27 +3,10 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import type { Browser } from "playwright-core";
-import {
-  answerInNode,
-  answerOnPage,
-  freshExample,
-  launchBrowser,
-  ocean,
-  run,
-  serveFolder,
-  upload,
-} from "./support.ts";
+import { test } from "node:test";
+import { answerOnPage, browserAndAnswer, freshExample, ocean, run, serveFolder, upload } from "./support.ts";
 
-let browser: Browser;
-let expected: string;
-
-before(async () => {
-  browser = await launchBrowser();
-  expected = await answerInNode();
-});
-after(() => browser?.close());
+const shared = browserAndAnswer();
 
 /** Prints all that a build computes: tokens, the routing of each with its weights, and the likelihoods of some answers. */
 const program = `
@@ -57,7 +40,7 @@ test("both builds compute the same bits in Node, and name themselves", async () 
     const plain = await of("gander/wasm");
     const relaxed = await of("gander/wasm-relaxed");
     assert.deepEqual([plain.build, relaxed.build], ["plain", "relaxed"]);
-    assert.equal(plain.computed.answers[0].text, expected);
+    assert.equal(plain.computed.answers[0].text, shared.expected);
     assert.equal(plain.computed.answers.length, 4);
     assert.deepEqual(relaxed.computed, plain.computed);
     assert.equal((await of("chosen")).build, "relaxed");
@@ -73,7 +56,7 @@ for (const [build, file, engine] of [
 ]) {
   test(`a page that takes the ${build} build fetches no other, and answers`, async () => {
     const site = await serveFolder(upload("minimal"));
-    const context = await browser.newContext();
+    const context = await shared.browser.newContext();
     const fetched: string[] = [];
     context.on("request", (request) => {
       const name = request.url().split("/").at(-1) ?? "";
@@ -81,7 +64,7 @@ for (const [build, file, engine] of [
     });
     try {
       await context.addInitScript(engine ?? "");
-      await answerOnPage(context, site.url, expected);
+      await answerOnPage(context, site.url, shared.expected);
       assert.deepEqual(fetched, [file]);
     } finally {
       await context.close();

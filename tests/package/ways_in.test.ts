@@ -5,15 +5,15 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
-import { type Browser, chromium } from "playwright-core";
+import { describe, test } from "node:test";
+import { chromium } from "playwright-core";
 import {
   addOcean,
   answerInNode,
   answerOnPage,
+  browserAndAnswer,
   frameworkCommand,
   freshExample,
-  launchBrowser,
   line,
   ocean,
   run,
@@ -22,21 +22,14 @@ import {
   upload,
 } from "./support.ts";
 
-let browser: Browser;
-let expected: string;
-
-before(async () => {
-  browser = await launchBrowser();
-  expected = await answerInNode();
-});
-after(() => browser?.close());
+const shared = browserAndAnswer();
 
 test("a page of thirty lines answers", async () => {
   const app = upload("minimal");
   assert.ok(readFileSync(join(app, "index.html"), "utf8").trimEnd().split("\n").length <= 30);
   const site = await serveFolder(app);
   try {
-    await answerOnPage(browser, site.url, expected);
+    await answerOnPage(shared.browser, site.url, shared.expected);
   } finally {
     await site.close();
   }
@@ -47,7 +40,7 @@ describe("React", () => {
 
   /** Whether the routing is drawn, with the titles of the catalogue. */
   const answerWithRouting = (url: string) =>
-    answerOnPage(browser, url, expected, async (page) => {
+    answerOnPage(shared.browser, url, shared.expected, async (page) => {
       const cell = page.locator("gander-routing [role=gridcell]");
       await cell.waitFor({ state: "attached" });
       const label = (await cell.getAttribute("aria-label")) ?? "";
@@ -97,13 +90,13 @@ test("a page with a service worker answers with its server gone, also with exper
   const otherAnswer = await answerInNode(other);
   const app = upload("offline");
   const site = await serveFolder(app);
-  const context = await browser.newContext();
+  const context = await shared.browser.newContext();
   try {
-    await answerOnPage(context, site.url, expected, async (page) => {
+    await answerOnPage(context, site.url, shared.expected, async (page) => {
       await page.waitForFunction(() => document.querySelector("#offline")?.textContent !== "");
     });
     await site.close();
-    await answerOnPage(context, site.url, expected, async (page) => {
+    await answerOnPage(context, site.url, shared.expected, async (page) => {
       await page.fill("input", other);
       await page.click("button");
       await page.waitForFunction(
@@ -148,7 +141,7 @@ test("an extension for Manifest V3 fits 1.25 MB and answers in its popup under i
   });
   try {
     const popup = `chrome-extension://${extensionId(app)}/popup.html`;
-    await answerOnPage(context, popup, expected, async (page) => {
+    await answerOnPage(context, popup, shared.expected, async (page) => {
       await page.evaluate(() => {
         const script = document.createElement("script");
         script.textContent = "document.title = 'taken'";
@@ -161,7 +154,7 @@ test("an extension for Manifest V3 fits 1.25 MB and answers in its popup under i
       );
     });
     await cdn.close();
-    await answerOnPage(context, popup, expected);
+    await answerOnPage(context, popup, shared.expected);
   } finally {
     await context.close();
     await cdn.close();

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use gander::base::{Base, no_tokenizer};
-use gander::device::Device;
+use gander::device::{Device, Devices};
 use gander::experts::Expert;
 use gander::formats::Checkpoint;
 use gander::formats::peft::Adapter;
@@ -297,6 +297,11 @@ pub async fn gpu() -> Device {
             Device::gpu().await.expect("a GPU, if only a software one: llvmpipe, or Chromium's SwiftShader")
         }
     }
+}
+
+/// The encoder on a GPU, the decoder on the CPU.
+pub async fn split() -> Devices {
+    Devices { encoder: gpu().await, decoder: Some(Device::cpu()) }
 }
 
 thread_local! {

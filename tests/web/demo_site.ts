@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before } from "node:test";
 import { pathToFileURL } from "node:url";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { launchChromium } from "./chromium.ts";
 
 /** Scripts are used where they are: they find the repository by their own place. */
 const script = (name: string) => import(pathToFileURL(join(process.cwd(), "scripts", name)).href);
@@ -31,10 +32,7 @@ export class DemoSite {
     const { serve } = await script("serve/server.mjs");
     await buildPageFixture(folder, ocean);
     const server = await serve({ folder, port: 0, home: "/demo/" });
-    const browser = await chromium.launch({
-      executablePath: "/usr/bin/chromium",
-      args: ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"],
-    });
+    const browser = await launchChromium();
     return new DemoSite(server.url, folder, server.close, browser);
   }
 

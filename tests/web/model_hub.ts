@@ -1,9 +1,10 @@
 // A repository of models as hubs serve it, on loopback: files are named by commit, large ones lie in a store on another
 // origin, under addresses that are signed anew for each request, and small ones behind a redirect at home.
 
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { sha256 } from "./test_ocean.ts";
 
 /** What a request asked for, and what it got. */
 export interface HubRequest {
@@ -116,8 +117,4 @@ function allowEverybody(response: ServerResponse): void {
 
 function originOf(server: Server): string {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

@@ -68,7 +68,8 @@ export class RoutingTable implements TableData {
 
   /** Index of a cell's best expert; -1 where the base computes alone. */
   bestAt(token: number, module: number): number {
-    const best = this.topK === 0 ? noExpert : (this.choices[this.#cell(token, module)] ?? noExpert);
+    const best =
+      this.topK === 0 ? noExpert : (this.choices[this.#cell(token, module) * this.topK] ?? noExpert);
     return best === noExpert ? -1 : best;
   }
 
@@ -78,7 +79,7 @@ export class RoutingTable implements TableData {
     const modules = [...(selection.modules ?? this.modules.keys())];
     for (const token of selection.tokens ?? this.tokens.keys()) {
       for (const module of modules) {
-        const start = this.#cell(token, module);
+        const start = this.#cell(token, module) * this.topK;
         for (let slot = start; slot < start + this.topK; slot++) {
           const expert = this.choices[slot] ?? noExpert;
           if (expert !== noExpert) sums[expert] = (sums[expert] ?? 0) + (this.weights[slot] ?? 0);
@@ -131,7 +132,7 @@ export class RoutingTable implements TableData {
     choices: Uint16Array,
     weights: Float32Array,
   ): ExpertWeight[] {
-    const start = (token * this.modules.length + module) * count;
+    const start = this.#cell(token, module) * count;
     const found: ExpertWeight[] = [];
     for (let slot = start; slot < start + count; slot++) {
       const expert = this.experts[choices[slot] ?? noExpert];
@@ -141,6 +142,6 @@ export class RoutingTable implements TableData {
   }
 
   #cell(token: number, module: number): number {
-    return (token * this.modules.length + module) * this.topK;
+    return token * this.modules.length + module;
   }
 }

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import type { Gander, GanderError, LoadOptions, Progress } from "gander";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { launchChromium } from "../chromium.ts";
 import { FaultServer } from "../fault_server.ts";
 import { sha256, testOcean } from "../test_ocean.ts";
 
@@ -32,10 +33,7 @@ before(async () => {
   const index = new TextEncoder().encode("<!doctype html><title>cache</title>");
   home = await new FaultServer({ ...Object.fromEntries(modules), ...files, "index.html": index }).start();
   ocean = await new FaultServer(testOcean()).start();
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-quic"],
-  });
+  browser = await launchChromium();
 });
 after(async () => {
   await browser?.close();

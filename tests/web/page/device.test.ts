@@ -10,7 +10,8 @@ import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import type { DeviceName, Gander, GanderError } from "gander";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
+import { launchChromium } from "../chromium.ts";
 
 const golden = "tests/goldens/mt5_shape";
 const { input_ids: inputIds, runs } = JSON.parse(readFileSync(`${golden}/expected.json`, "utf8"));
@@ -27,10 +28,7 @@ before(async () => {
   writeFileSync(join(folder, "index.html"), "<!doctype html><title>device</title>");
   const { serve } = await import(pathToFileURL(join(process.cwd(), "scripts/serve/server.mjs")).href);
   server = await serve({ folder, port: 0 });
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-quic", "--enable-unsafe-webgpu"],
-  });
+  browser = await launchChromium("--enable-unsafe-webgpu");
 });
 after(async () => {
   await browser?.close();

@@ -9,7 +9,8 @@ import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import type { Answer, Gander, GanderError, GenerateOptions, Progress, RoutedChoice } from "gander";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
+import { launchChromium } from "../chromium.ts";
 
 const golden = "tests/goldens/v11_gated";
 
@@ -86,10 +87,7 @@ for (const device of ["cpu", "webgpu", "webgpu+cpu"] as const)
     const paths: string[] = [];
 
     before(async () => {
-      browser = await chromium.launch({
-        executablePath: "/usr/bin/chromium",
-        args: ["--no-sandbox", "--disable-quic", webgpu],
-      });
+      browser = await launchChromium(webgpu);
       page = await browser.newPage();
       page.on("request", (request) => paths.push(new URL(request.url()).pathname));
       await page.goto(server.url);

@@ -8,8 +8,9 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import type { Gander } from "gander";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { serveBuiltSite } from "../built_site.ts";
+import { launchChromium } from "../chromium.ts";
 import { ModelHub } from "../model_hub.ts";
 
 const ocean = "www/demo/ocean";
@@ -27,10 +28,7 @@ before(async () => {
   const read = (name: string) => new Uint8Array(readFileSync(join(ocean, name)));
   hub = await new ModelHub(Object.fromEntries(files.map((name) => [name, read(name)]))).start();
   site = await serveBuiltSite();
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-quic"],
-  });
+  browser = await launchChromium();
   page = await browser.newPage();
   await page.goto(`${site.url}demo/icon.svg`);
 });

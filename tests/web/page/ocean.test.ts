@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { RoutingTrace } from "../../../www/src/trace.ts";
 import { serveBuiltSite } from "../built_site.ts";
+import { launchChromium } from "../chromium.ts";
 import { type NativeAnswer, nativeAnswer, ocean } from "../native_answer.ts";
 
 let server: { url: string; close: () => Promise<void> };
@@ -17,10 +18,7 @@ let lines: { text: string }[];
 before(async () => {
   lines = JSON.parse(readFileSync(join(ocean, "examples.json"), "utf8")).lines;
   server = await serveBuiltSite();
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-quic"],
-  });
+  browser = await launchChromium();
   page = await browser.newPage();
 });
 after(async () => {

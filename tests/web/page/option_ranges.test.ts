@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Gander, GanderError, GenerateOptions } from "gander";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { serveBuiltSite } from "../built_site.ts";
+import { launchChromium } from "../chromium.ts";
 
 let server: { url: string; close: () => Promise<void> };
 let browser: Browser;
@@ -14,10 +15,7 @@ let answer: string;
 
 before(async () => {
   server = await serveBuiltSite();
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-quic"],
-  });
+  browser = await launchChromium();
   page = await browser.newPage();
   await page.goto(`${server.url}demo/icon.svg`);
   await page.evaluate(async () => {

@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { serveBuiltSite } from "../built_site.ts";
+import { launchChromium } from "../chromium.ts";
 import { answered, ask, columnState, judge, ready } from "../demo_site.ts";
 import { ocean } from "../native_answer.ts";
 
@@ -18,10 +19,7 @@ before(async () => {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   server = await serveBuiltSite();
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-quic"],
-  });
+  browser = await launchChromium();
 });
 after(async () => {
   await browser?.close();
