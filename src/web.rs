@@ -34,7 +34,7 @@ pub struct Engine {
     loading: Option<Loading>,
     session: Option<Session>,
     base_name: String,
-    names: CrossedNames,
+    told: ToldRouting,
 }
 
 thread_local! {
@@ -187,24 +187,45 @@ struct RoutingInfo {
     words: Uint32Array,
 }
 
-/// The modules' names as JavaScript has them, which are the same in every step of an answer.
+/// What JavaScript has of routing, for use in later steps.
 #[derive(Default)]
-struct CrossedNames(Option<(Arc<RoutingNames>, JsString)>);
+struct ToldRouting {
+    /// The modules' names, which are the same in every step of an answer.
+    names: Option<(Arc<RoutingNames>, JsString)>,
+    /// An array and how much of it is used: one for every step would keep the garbage collector busier than the routing itself.
+    array: Option<(Uint32Array, u32)>,
+}
 
-impl CrossedNames {
+impl ToldRouting {
+    /// Words of an array: of many steps.
+    const ARRAY_WORDS: u32 = 1 << 14;
+
     /// Nothing of nothing.
     fn describe(&mut self, routing: &Routing) -> Option<RoutingInfo> {
         let Routing { names, first_token, tokens, top_k, runners_up, choices, weights } = routing;
         if choices.is_empty() {
             return None;
         }
-        let (_, modules) = match self.0.take().filter(|(known, _)| Arc::ptr_eq(known, names)) {
-            Some(crossed) => self.0.insert(crossed),
-            None => self.0.insert((names.clone(), names.modules.join("\n").into())),
+        let (_, modules) = match self.names.take().filter(|(known, _)| Arc::ptr_eq(known, names)) {
+            Some(crossed) => self.names.insert(crossed),
+            None => self.names.insert((names.clone(), names.modules.join("\n").into())),
         };
+        let modules = modules.clone();
         let head = [*first_token, *tokens, *top_k, *runners_up].map(|count| count as u32);
         let words = [&head[..], choices, bytemuck::cast_slice(weights)].concat();
-        Some(RoutingInfo { modules: modules.clone(), words: words[..].into() })
+        Some(RoutingInfo { modules, words: self.array(&words) })
+    }
+
+    fn array(&mut self, words: &[u32]) -> Uint32Array {
+        let count = words.len() as u32;
+        let size = Self::ARRAY_WORDS.max(count);
+        let (array, begins) = (self.array.take())
+            .filter(|(_, used)| used + count <= size)
+            .unwrap_or_else(|| (Uint32Array::new_with_length(size), 0));
+        let part = array.subarray(begins, begins + count);
+        part.copy_from(words);
+        self.array = Some((array, begins + count));
+        part
     }
 }
 
@@ -513,19 +534,19 @@ impl Engine {
 
 impl Engine {
     fn describe(&mut self, step: Step) -> Result<JsValue> {
-        let Engine { session, names, .. } = self;
+        let Engine { session, told, .. } = self;
         let session = session.as_mut().ok_or_else(no_base)?;
         let skipped = session.take_skipped();
         match step {
             Step::Token(token) => {
-                let routing = names.describe(&token.routing);
+                let routing = told.describe(&token.routing);
                 let skipped = describe_pages(session, &skipped);
                 to_js(&StepInfo::Token { token_id: token.id, text: &token.text, routing, skipped })
             }
             Step::Missing(pages) => to_js(&StepInfo::Missing { pages: describe_pages(session, &pages) }),
             Step::Done(finish) => {
                 let work = session.work();
-                let encoder_routing = CrossedNames::default().describe(&session.encoder_routing());
+                let encoder_routing = told.describe(&session.encoder_routing());
                 to_js(&StepInfo::Done {
                     finish: finish.as_str(),
                     text: session.text(),

@@ -430,6 +430,9 @@ impl Compute for Route {
     }
 }
 
+/// Rough scores that are looked at together.
+const LANES: usize = 16;
+
 /// A token whose products with all gates are roughly known.
 struct Scanned<'a> {
     scan: &'a Scan<'a>,
@@ -455,7 +458,6 @@ impl Scanned<'_> {
         best_alone: bool,
         scores: &mut Vec<(u32, f32)>,
     ) {
-        const LANES: usize = 16;
         let (first, count) = gates.range(site);
         let (rough, biases) = (&mut self.products[first..][..count], &self.biases[first..][..count]);
         for (rough, bias) in rough.iter_mut().zip(biases) {
@@ -471,7 +473,7 @@ impl Scanned<'_> {
         // k experts have at least this score less the error, so another needs it to be within twice the error.
         let least = match best_alone && k <= LANES {
             true => {
-                let score = nth_greatest(greatest, k);
+                let score = nth_greatest(&greatest[..count.min(LANES)], k);
                 let error = self.scale * self.scan.error(site, self.length) + ROUNDING * score.abs();
                 score - 2.0 * error
             }
@@ -498,16 +500,18 @@ impl Scanned<'_> {
     }
 }
 
-/// The n-th greatest, n from 1, of numbers that are none of them NaN.
+/// The n-th greatest, n from 1 to [`LANES`], of numbers that are none of them NaN; −∞ where they are fewer.
 #[inline(always)]
-fn nth_greatest<const COUNT: usize>(mut numbers: [f32; COUNT], n: usize) -> f32 {
-    let greater = |a: f32, b: f32| if b > a { b } else { a };
-    for _ in 1..n {
-        let greatest = numbers.into_iter().fold(f32::NEG_INFINITY, greater);
-        let place = numbers.iter().position(|number| *number == greatest).unwrap_or(0);
-        numbers[place] = f32::NEG_INFINITY;
+fn nth_greatest(numbers: &[f32], n: usize) -> f32 {
+    let mut greatest = [f32::NEG_INFINITY; LANES];
+    for number in numbers {
+        let mut less = *number;
+        for greatest in &mut greatest[..n] {
+            let other = *greatest;
+            (*greatest, less) = if less > other { (less, other) } else { (other, less) };
+        }
     }
-    numbers.into_iter().fold(f32::NEG_INFINITY, greater)
+    greatest[n - 1]
 }
 
 /// More than a bias, added to a score, loses of it.
@@ -519,12 +523,18 @@ fn choose(scores: &[(u32, f32)], k: usize, best: &mut Vec<(u32, f32)>) {
     best.clear();
     for &(row, score) in scores {
         let is_worse = |other: &(u32, f32)| other.1.total_cmp(&score).is_lt();
-        if best.len() == k && !best.last().is_some_and(is_worse) {
+        if best.len() < k {
+            best.push((row, score));
+        } else if !best.last().is_some_and(is_worse) {
             continue;
         }
-        let place = best.iter().position(is_worse).unwrap_or(best.len());
-        best.truncate(k - 1);
-        best.insert(place, (row, score));
+        // Shifted one by one: for so few, WebAssembly's copy of memory takes longer.
+        let mut place = best.len() - 1;
+        while place > 0 && is_worse(&best[place - 1]) {
+            best[place] = best[place - 1];
+            place -= 1;
+        }
+        best[place] = (row, score);
     }
 }
 
@@ -559,10 +569,9 @@ fn tell_runners_up(
     told: &mut [u32],
 ) {
     let (rows, weights) = told.split_at_mut(told.len() / 2);
-    rows.fill(ABSENT);
-    weights.fill(0.0f32.to_bits());
-    let Some((_, highest)) = best.first() else { return };
-    for ((row, weight), (next, score)) in rows.iter_mut().zip(weights).zip(behind) {
+    for (place, (row, weight)) in rows.iter_mut().zip(weights).enumerate() {
+        (*row, *weight) = (ABSENT, 0.0f32.to_bits());
+        let (Some((_, highest)), Some((next, score))) = (best.first(), behind.get(place)) else { continue };
         let own = params.exponential(*score, *highest);
         (*row, *weight) = (*next, (own / (chosen + own)).to_bits());
     }

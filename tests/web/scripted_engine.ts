@@ -371,7 +371,7 @@ export class ScriptedEngine implements Engine {
     const chosen = characters.flatMap((character) => this.#choose(character).map((id) => ids.indexOf(id)));
     const weights = characters.flatMap(() => (topK === 1 ? [1] : [0.75, 0.25]));
     const layers = modules.map((module) => `${stack}.${module}`);
-    return packRouting(layers, {
+    const packed = packRouting(layers, {
       firstToken,
       tokens: characters.length,
       topK,
@@ -379,6 +379,10 @@ export class ScriptedEngine implements Engine {
       choices: modules.flatMap(() => chosen),
       weights: modules.flatMap(() => weights),
     });
+    // One array is for many steps.
+    const array = new Uint32Array(1000 + packed.words.length);
+    array.set(packed.words, 500);
+    return { ...packed, words: array.subarray(500, 500 + packed.words.length) };
   }
 }
 

@@ -40,6 +40,12 @@ export function readRouting({ words }: PackedRouting): ReadRouting {
   return { firstToken, tokens, topK, runnersUp, choices, weights };
 }
 
+/** For another thread: posting a part of an array posts all of it. */
+export function cutOut<Routed extends { routing?: PackedRouting }>(routed: Routed): Routed {
+  const { routing } = routed;
+  return routing ? { ...routed, routing: { ...routing, words: routing.words.slice() } } : routed;
+}
+
 type Written = Omit<ReadRouting, "choices" | "weights"> & { choices: number[]; weights: number[] };
 
 export function packRouting(modules: readonly string[], routing: Written): PackedRouting {

@@ -53,18 +53,35 @@ export function packTrace(
   inputTokens: readonly TracedToken[],
   outputTokens: readonly TracedToken[],
 ): TraceData {
-  const experts: string[] = [];
-  /** By place, an expert's number in the trace. */
-  const numbers = new Int32Array(ids.length).fill(-1);
-  const numberOf = (place: number): number => {
-    if (numbers[place] === -1) numbers[place] = experts.push(ids[place] ?? "") - 1;
-    return numbers[place] ?? noExpert;
-  };
+  const experts = new Experts(ids);
   const read = parts.map((part) => ({ modules: part.modules, ...readRouting(part) }));
-  const input = packTable(read, readsInput, inputTokens, numberOf);
-  const output = packTable(read, (module) => !readsInput(module), outputTokens, numberOf);
+  const input = packTable(read, readsInput, inputTokens, experts);
+  const output = packTable(read, (module) => !readsInput(module), outputTokens, experts);
   // Those that were chosen anywhere have the first numbers.
-  return { experts, input: withNext(input, numberOf), output: withNext(output, numberOf) };
+  return { experts: experts.list, input: withNext(input, experts), output: withNext(output, experts) };
+}
+
+/** The experts of a trace, numbered in the order in which they come. */
+class Experts {
+  readonly list: string[] = [];
+  readonly #ids: readonly string[];
+  /** By place. */
+  readonly #numbers: Uint16Array;
+
+  constructor(ids: readonly string[]) {
+    this.#ids = ids;
+    this.#numbers = new Uint16Array(ids.length).fill(noExpert);
+  }
+
+  numberOf(place: number): number {
+    // To read behind the end of an array takes long.
+    if (place >= this.#ids.length) return noExpert;
+    const known = this.#numbers[place] ?? noExpert;
+    if (known !== noExpert) return known;
+    const number = this.list.push(this.#ids[place] ?? "") - 1;
+    this.#numbers[place] = number;
+    return number;
+  }
 }
 
 /** A table, and the places of those who would have been next. */
@@ -73,12 +90,11 @@ interface Packed {
   next: { count: number; places: Uint32Array; weights: Float32Array };
 }
 
-function withNext({ table, next }: Packed, numberOf: (place: number) => number): TableData {
+function withNext({ table, next }: Packed, experts: Experts): TableData {
   if (next.count === 0) return table;
   const nextChoices = new Uint16Array(next.places.length);
   for (let slot = 0; slot < nextChoices.length; slot++) {
-    const place = next.places[slot] ?? noPlace;
-    nextChoices[slot] = place === noPlace ? noExpert : numberOf(place);
+    nextChoices[slot] = experts.numberOf(next.places[slot] ?? noPlace);
   }
   return { ...table, runnersUp: next.count, nextChoices, nextWeights: next.weights };
 }
@@ -87,7 +103,7 @@ function packTable(
   parts: readonly (ReadRouting & { modules: string })[],
   isWanted: (module: string) => boolean,
   tokens: readonly TracedToken[],
-  numberOf: (place: number) => number,
+  experts: Experts,
 ): Packed {
   const modules = new Numbering<string>();
   /** Where the modules of a part go, by their names: nearly all parts have the same. */
@@ -122,7 +138,7 @@ function packTable(
         for (let slot = 0; slot < part.topK; slot++) {
           const place = part.choices[from + slot] ?? noPlace;
           if (place === noPlace) break;
-          choices[cell * topK + slot] = numberOf(place);
+          choices[cell * topK + slot] = experts.numberOf(place);
           weights[cell * topK + slot] = part.weights[from + slot] ?? 0;
         }
         for (let slot = 0; slot < part.runnersUp; slot++) {

@@ -26,15 +26,20 @@ export async function startEngineModule(wasmUrl: string): Promise<EngineModule> 
 
 /** The generated class, but for what happens where it waits: a bug that ends it there ends the wait too. */
 class WasmEngine extends Engine implements EngineContract {
+  /** Whether a CPU computes, once asked: telling takes as long as a small layer. */
+  #isCpu: boolean | undefined;
+
   override openDevice(choice: DeviceName): Promise<void> {
     return unlessPanicked(super.openDevice(choice));
   }
 
   override reopen(): Promise<void> {
+    this.#isCpu = undefined;
     return unlessPanicked(super.reopen());
   }
 
   override finishBase(name: string): Promise<void> {
+    this.#isCpu = undefined;
     return unlessPanicked(super.finishBase(name));
   }
 
@@ -44,7 +49,8 @@ class WasmEngine extends Engine implements EngineContract {
 
   /** A CPU answers at once, and what traps there is thrown here. */
   override async step(): Promise<Step> {
-    return this.deviceInfo().name === "cpu" ? super.step() : unlessPanicked(super.nextStep());
+    this.#isCpu ??= this.deviceInfo().name === "cpu";
+    return this.#isCpu ? super.step() : unlessPanicked(super.nextStep());
   }
 
   override nextScore(): Promise<ScoreStep> {

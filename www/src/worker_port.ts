@@ -2,6 +2,7 @@
 
 import { toPlainError } from "./errors.ts";
 import type { GenerateEvents, Host } from "./host.ts";
+import { cutOut } from "./packed_routing.ts";
 import type { Reply, Request } from "./protocol.ts";
 import type { OnProgress } from "./types.ts";
 
@@ -32,7 +33,7 @@ export function serveHost(port: Port<Reply, Request>, host: Host): void {
     running.set(id, { stop, unread });
     const events: GenerateEvents = {
       onPiece: (piece) => {
-        port.postMessage({ kind: "piece", id, piece });
+        port.postMessage({ kind: "piece", id, piece: cutOut(piece) });
         return new Promise<void>((wasRead) => unread.push(wasRead));
       },
       onProgress: (progress) => port.postMessage({ kind: "progress", id, progress }),

@@ -4,6 +4,7 @@ import { EngineHost } from "../../../www/src/engine_host.ts";
 import { GanderError } from "../../../www/src/errors.ts";
 import { Generation } from "../../../www/src/generation.ts";
 import type { PlainPiece } from "../../../www/src/host.ts";
+import { unpackRouting } from "../../../www/src/packed_routing.ts";
 import type { Reply, Request } from "../../../www/src/protocol.ts";
 import { RUN_AHEAD_PIECES } from "../../../www/src/run_ahead.ts";
 import { WorkerHost, type WorkerLike } from "../../../www/src/worker_host.ts";
@@ -42,9 +43,14 @@ function load(signal = never()) {
   return host.load(request, () => {}, signal);
 }
 
-function generate(text: string, signal = never(), onPiece: (piece: PlainPiece) => void = () => {}) {
+function generate(
+  text: string,
+  signal = never(),
+  onPiece: (piece: PlainPiece) => void = () => {},
+  options: { trace?: boolean } = {},
+) {
   return host.generate(
-    { input: text, options: {} },
+    { input: text, options },
     { onPiece, onProgress: () => {}, onDevice: () => {} },
     signal,
   );
@@ -57,6 +63,16 @@ test("a line goes to the worker and its pieces and answer come back", async () =
   const answer = await generate("abc", never(), (piece) => pieces.push(piece.text));
   assert.equal(pieces.join(""), "ABC");
   assert.equal(answer.text, "ABC");
+});
+
+test("of a piece's routing come its own words alone", async () => {
+  const { experts } = await load();
+  const pieces: PlainPiece[] = [];
+  await generate("a1", never(), (piece) => pieces.push(piece), { trace: true });
+  const ids = experts.map(({ id }) => id);
+  const chosen = pieces.map(({ routing }) => routing && unpackRouting(routing, ids)[0]?.experts);
+  assert.deepEqual(chosen, [ids, ids.toReversed()]);
+  for (const { routing } of pieces) assert.equal(routing?.words.buffer.byteLength, routing?.words.byteLength);
 });
 
 test("errors keep their class and all their fields on the way", async () => {
