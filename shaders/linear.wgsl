@@ -1,7 +1,7 @@
 // y = scale · W u + Σ_z B_z t_z, or y += …: `rows` for one token at a time, `tiles` for many.
 //
 // Both take the factor of a normalised u out of the sum over its elements: W (f x) = f (W x). How they multiply, in floats or
-// in whole numbers, is in common/floats.wgsl and common/integers.wgsl: `stage_u` and `part_product`, `stage` and `multiply_tiles`.
+// in whole numbers, is in common/floats.wgsl and common/integers.wgsl: `stage_u` and `part_products`, `stage` and `multiply_tiles`.
 
 struct Launch {
     control: Matrix,
@@ -63,6 +63,7 @@ fn store(token: u32, row: u32, product: f32) {
 override THREADS: u32 = 64u;
 const LANES = 8u;
 const OUTPUTS = 32u;
+override ASIDE: u32 = THREADS / LANES;
 const CHUNK = 1024u;
 
 var<workgroup> lane_sums: array<f32, OUTPUTS * LANES>;
@@ -81,18 +82,24 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var chunk = 0u; chunk < width; chunk += CHUNK) {
         let parts = (min(CHUNK, width - chunk) + 15u) / 16u;
         squares += stage_u(token, chunk, parts, width, thread);
-        for (var output = thread / LANES; output < OUTPUTS; output += THREADS / LANES) {
+        // Four rows at a time, so that u is read once for them.
+        for (var output = thread / LANES; output < OUTPUTS; output += 4u * ASIDE) {
+            let outputs = output + ASIDE * vec4(0u, 1u, 2u, 3u);
             // A row behind the last is computed as the last, and not stored.
-            let row = min(first_row + output, launch.y.cols - 1u);
-            var sum = 0.0;
+            let rows = min(first_row + outputs, vec4(launch.y.cols - 1u));
+            var sums = vec4(0.0);
             for (var part = lane; part < parts; part += LANES) {
-                sum += part_product(row, chunk / 16u, part);
+                sums += part_products(rows, chunk / 16u, part);
             }
-            // Its own sum of the chunks before: no other thread touches it.
+            let at = outputs * LANES + lane;
+            // Its own sums of the chunks before: no other thread touches them.
             if chunk > 0u {
-                sum += lane_sums[output * LANES + lane];
+                sums += vec4(lane_sums[at.x], lane_sums[at.y], lane_sums[at.z], lane_sums[at.w]);
             }
-            lane_sums[output * LANES + lane] = sum;
+            lane_sums[at.x] = sums.x;
+            lane_sums[at.y] = sums.y;
+            lane_sums[at.z] = sums.z;
+            lane_sums[at.w] = sums.w;
         }
     }
     square_sums[thread] = squares;

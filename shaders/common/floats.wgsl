@@ -17,18 +17,28 @@ fn stage_u(token: u32, chunk: u32, parts: u32, width: u32, thread: u32) -> f32 {
     return squares;
 }
 
-/// Weights 16 (`first` + `part`) and the 15 behind them of a row, times elements 16 `part` and following of what is staged. The
-/// scale of a block stays outside the sum.
-fn part_product(row: u32, first: u32, part: u32) -> f32 {
-    let at = part * 4u;
+/// Weights 16 (`first` + `part`) and the 15 behind them of four rows, times elements 16 `part` and following of what is staged.
+fn part_products(rows: vec4<u32>, first: u32, part: u32) -> vec4<f32> {
+    let staged = mat4x4(u[part * 4u], u[part * 4u + 1u], u[part * 4u + 2u], u[part * 4u + 3u]);
+    return vec4(
+        part_product(rows.x, first + part, staged),
+        part_product(rows.y, first + part, staged),
+        part_product(rows.z, first + part, staged),
+        part_product(rows.w, first + part, staged),
+    );
+}
+
+/// The scale of a block stays outside the sum.
+fn part_product(row: u32, part: u32, staged: mat4x4<f32>) -> f32 {
     if FORMAT == Q8_0 {
-        let quants = values[launch.values.offset / 4u + (row * launch.values.cols + (first + part) * 16u) / 16u];
-        let sum = dot(bytes(quants.x), u[at]) + dot(bytes(quants.y), u[at + 1u])
-            + dot(bytes(quants.z), u[at + 2u]) + dot(bytes(quants.w), u[at + 3u]);
-        return block_scale(row, (first + part) / 2u) * sum;
+        let quants = values[launch.values.offset / 4u + (row * launch.values.cols + part * 16u) / 16u];
+        let sum = dot(bytes(quants.x), staged[0]) + dot(bytes(quants.y), staged[1])
+            + dot(bytes(quants.z), staged[2]) + dot(bytes(quants.w), staged[3]);
+        return block_scale(row, part / 2u) * sum;
     }
-    let weights = weights16(row, first + part);
-    return dot(weights[0], u[at]) + dot(weights[1], u[at + 1u]) + dot(weights[2], u[at + 2u]) + dot(weights[3], u[at + 3u]);
+    let weights = weights16(row, part);
+    return dot(weights[0], staged[0]) + dot(weights[1], staged[1]) + dot(weights[2], staged[2])
+        + dot(weights[3], staged[3]);
 }
 
 /// Fills the tiles: two quads of u of a token, and weights 16 `part` and following of a row.

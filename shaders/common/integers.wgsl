@@ -71,18 +71,25 @@ fn stage_u(token: u32, chunk: u32, parts: u32, width: u32, thread: u32) -> f32 {
     return squares;
 }
 
-fn part_product(row: u32, first: u32, part: u32) -> f32 {
-    let quants = quants16(row, first + part);
+fn part_products(rows: vec4<u32>, first: u32, part: u32) -> vec4<f32> {
     let at = part * 4u;
-    let u0 = quad_halves[at];
-    let u1 = quad_halves[at + 1u];
-    let u2 = quad_halves[at + 2u];
-    let u3 = quad_halves[at + 3u];
-    let upper = dot4I8Packed(quants.x, u0.x) + dot4I8Packed(quants.y, u1.x)
-        + dot4I8Packed(quants.z, u2.x) + dot4I8Packed(quants.w, u3.x);
-    let lower = dot4I8Packed(quants.x, u0.y) + dot4I8Packed(quants.y, u1.y)
-        + dot4I8Packed(quants.z, u2.y) + dot4I8Packed(quants.w, u3.y);
-    return block_scale(row, (first + part) / 2u) * block_scales[part / 2u] * f32(256 * upper + lower);
+    let staged = array(quad_halves[at], quad_halves[at + 1u], quad_halves[at + 2u], quad_halves[at + 3u]);
+    let products = vec4(
+        part_product(rows.x, first + part, staged),
+        part_product(rows.y, first + part, staged),
+        part_product(rows.z, first + part, staged),
+        part_product(rows.w, first + part, staged),
+    );
+    return block_scales[part / 2u] * products;
+}
+
+fn part_product(row: u32, part: u32, staged: array<vec2<u32>, 4>) -> f32 {
+    let quants = quants16(row, part);
+    let upper = dot4I8Packed(quants.x, staged[0].x) + dot4I8Packed(quants.y, staged[1].x)
+        + dot4I8Packed(quants.z, staged[2].x) + dot4I8Packed(quants.w, staged[3].x);
+    let lower = dot4I8Packed(quants.x, staged[0].y) + dot4I8Packed(quants.y, staged[1].y)
+        + dot4I8Packed(quants.z, staged[2].y) + dot4I8Packed(quants.w, staged[3].y);
+    return block_scale(row, part / 2u) * f32(256 * upper + lower);
 }
 
 // ---- Many tokens. A block of a token is four vec4: in each the upper halves of two quads, then the lower. A block of a row is two.
