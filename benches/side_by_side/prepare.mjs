@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { run } from "../../scripts/lib/command.mjs";
 import { distFolder, root, userCache } from "../../scripts/lib/paths.mjs";
 import { say } from "../../scripts/lib/say.mjs";
+import { randomExperts } from "./random_experts.mjs";
 
 export const peerVersion = "4.3.1";
 const nativePeerVersion = "4.8.5";
@@ -79,6 +80,18 @@ export async function prepareNative(models) {
   if (!existsSync(join(peer, "model.bin")))
     await must(python, [peerScript, "convert", join(made, "base"), peer]);
   return { python, peer, program, base, peerVersion: nativePeerVersion };
+}
+
+/**
+ * A folder with a random flan-t5-small in Q8_0, `base.gguf`, and the catalogue of so many random experts for it.
+ * @param {number} experts
+ */
+export async function prepareExperts(experts) {
+  mkdirSync(cache, { recursive: true });
+  const base = await quantisedBase(await makeModels());
+  const folder = await randomExperts(base, experts, cache);
+  if (!existsSync(join(folder, "base.gguf"))) symlinkSync(base, join(folder, "base.gguf"));
+  return folder;
 }
 
 /** The base in Q8_0. */
