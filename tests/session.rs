@@ -208,7 +208,8 @@ async fn check_runners_up(open: impl AsyncFn() -> Device) {
         assert_eq!(weights[0], 1.0, "cell {cell}");
         for behind in 1..3 {
             let as_one_more = shares[behind] / (shares[0] + shares[behind]);
-            assert!((weights[behind] - as_one_more).abs() < 1e-5, "cell {cell}: {weights:?} and {shares:?}");
+            // Where gates are scanned it is known roughly.
+            assert!((weights[behind] - as_one_more).abs() < 5e-3, "cell {cell}: {weights:?} and {shares:?}");
             seen += 1;
         }
     }

@@ -110,7 +110,8 @@ pub struct Thresholds {
 
 /// Where the choices of the layers go, for those who look: k experts (rows of the site's gates, best first, [`ABSENT`]
 /// where there are fewer than k), then their k weights as the bits of floats, which sum to 1, or, opened, to less. Then the
-/// runners-up in the same way: who would have been next, and the weight of each, had it been let in beside the k.
+/// runners-up in the same way: who would have been next, and the weight of each, had it been let in beside the k. A CPU tells
+/// these by the gates in 8 bits, to within two hundredths of the weight.
 #[derive(Debug, Clone, Copy)]
 pub struct Choices {
     /// (rows, 2 (k + runners-up)) of `u32`. A site has one row for each token.
@@ -353,7 +354,7 @@ impl Compute for Route {
                 let (slots, scores) = delta.split_at_mut(k * slot_words);
                 match &mut scanned {
                     Some(scanned) => {
-                        scanned.score(&gates, site, k + runners_up, params.least_share == 0.0, scores_of);
+                        scanned.score(&gates, site, k, params.least_share == 0.0, scores_of);
                     }
                     None => {
                         scores_of.clear();
@@ -361,7 +362,14 @@ impl Compute for Route {
                         scores_of.extend((0..).zip(scores).filter(|(_, score)| *score != LOWEST));
                     }
                 }
-                choose(scores_of, k + runners_up, ranking);
+                ranking.clear();
+                match &mut scanned {
+                    Some(scanned) => {
+                        choose(scores_of.iter().copied(), k, ranking);
+                        scanned.choose_next(&gates, site, runners_up, ranking);
+                    }
+                    None => choose(scores_of.iter().copied(), k + runners_up, ranking),
+                }
                 let (best, behind) = ranking.split_at(k.min(ranking.len()));
                 let row = first_row + site * tokens + token;
                 let told = 2 * (k + runners_up);
@@ -483,7 +491,7 @@ impl Scanned<'_> {
         // However many a later step has.
         scores.reserve(count);
         let d_in = self.centred.len();
-        for (chunk, rough) in rough.chunks(LANES).enumerate() {
+        for (chunk, rough) in rough.chunks_mut(LANES).enumerate() {
             // What is no number is not less.
             let is_less = |rough: &f32| *rough < least;
             if rough.iter().fold(true, |all, rough| all & is_less(rough)) {
@@ -493,10 +501,28 @@ impl Scanned<'_> {
                 if !is_less(&rough[row % LANES]) && biases[row] != LOWEST {
                     let score =
                         self.scale * dot_by(self.processor, self.centred, gates.gate(first + row, d_in));
-                    scores.push((row as u32, score + biases[row]));
+                    let score = score + biases[row];
+                    rough[row % LANES] = score;
+                    scores.push((row as u32, score));
                 }
             }
         }
+    }
+
+    /// Those of a scored site that come next after the chosen, which are in `ranking`, by scores that may be rough: these were
+    /// not needed exactly to choose, and for people to look at they are exact enough.
+    fn choose_next(&mut self, gates: &GateRows, site: usize, count: usize, ranking: &mut Vec<(u32, f32)>) {
+        if count == 0 {
+            return;
+        }
+        let (first, rows) = gates.range(site);
+        let (scores, biases) = (&mut self.products[first..][..rows], &self.biases[first..][..rows]);
+        for (row, _) in ranking.iter() {
+            scores[*row as usize] = LOWEST;
+        }
+        let others = scores.iter().zip(biases).enumerate();
+        let may_be_next = others.filter(|(_, (score, bias))| **score != LOWEST && **bias != LOWEST);
+        choose(may_be_next.map(|(row, (score, _))| (row as u32, *score)), count, ranking);
     }
 }
 
@@ -517,20 +543,20 @@ fn nth_greatest(numbers: &[f32], n: usize) -> f32 {
 /// More than a bias, added to a score, loses of it.
 const ROUNDING: f32 = 1e-6;
 
-/// The `k` best, best first. Of equal scores the one that came first; total_cmp, so that NaN panics nowhere.
+/// Appends the `k` best, best first. Of equal scores the one that came first; total_cmp, so that NaN panics nowhere.
 #[inline(always)]
-fn choose(scores: &[(u32, f32)], k: usize, best: &mut Vec<(u32, f32)>) {
-    best.clear();
-    for &(row, score) in scores {
+fn choose(scores: impl Iterator<Item = (u32, f32)>, k: usize, best: &mut Vec<(u32, f32)>) {
+    let first = best.len();
+    for (row, score) in scores {
         let is_worse = |other: &(u32, f32)| other.1.total_cmp(&score).is_lt();
-        if best.len() < k {
+        if best.len() < first + k {
             best.push((row, score));
         } else if !best.last().is_some_and(is_worse) {
             continue;
         }
         // Shifted one by one: for so few, WebAssembly's copy of memory takes longer.
         let mut place = best.len() - 1;
-        while place > 0 && is_worse(&best[place - 1]) {
+        while place > first && is_worse(&best[place - 1]) {
             best[place] = best[place - 1];
             place -= 1;
         }

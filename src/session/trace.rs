@@ -43,7 +43,7 @@ pub struct Routing {
     /// fewer; then those who would have been next, likewise.
     pub choices: Vec<u32>,
     /// (layers, tokens, top_k + runners_up): the weights of the chosen, which sum to 1 or less; then the weight of each runner-up,
-    /// had it been let in beside them. 0 where there is no expert.
+    /// had it been let in beside them, to within two hundredths of it. 0 where there is no expert.
     pub weights: Vec<f32>,
 }
 

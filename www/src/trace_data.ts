@@ -29,7 +29,7 @@ export interface TableData {
   runnersUp?: number;
   /** (tokens, modules, runnersUp): who would have been next, as in `choices`. */
   nextChoices?: Uint16Array;
-  /** (tokens, modules, runnersUp): the weight of each, had it been let in beside the chosen. */
+  /** (tokens, modules, runnersUp): the weight of each, had it been let in beside the chosen, to within two hundredths of it. */
   nextWeights?: Float32Array;
 }
 
