@@ -1,7 +1,7 @@
-// npm run bench: gander and transformers.js on the CPU, one thread each, a random-weight flan-t5-small each, in turn on one page
-// of one browser. npm run bench:webgpu: the same on WebGPU.
+// npm run bench: gander and transformers.js on the CPU, a random-weight flan-t5-small each, in turn on one page of one browser, with
+// one thread each or with as many as --threads says. npm run bench:webgpu: the same on WebGPU.
 //
-// usage: npm run bench -- [--device cpu] [--tokens N] [--new-tokens N] [--rounds N] [--types q8,fp32] [--models FOLDER] [--record FILE]
+// usage: npm run bench -- [--device cpu] [--threads N] [--tokens N] [--new-tokens N] [--rounds N] [--types q8,fp32] [--models FOLDER] [--record FILE]
 //
 // The first run takes some minutes: it installs the peer and, unless --models has the folder that side_by_side/random_model.py
 // makes, Python packages to make it. All of it is kept in the user's cache, outside the repository.
@@ -18,6 +18,7 @@ import { median, report } from "./side_by_side/report.mjs";
 const { values } = parseArgs({
   options: {
     device: { type: "string", default: "cpu" },
+    threads: { type: "string", default: "1" },
     tokens: { type: "string", default: "64" },
     "new-tokens": { type: "string" },
     rounds: { type: "string" },
@@ -32,6 +33,10 @@ const defaults = {
   webgpu: { types: "q4,fp32", newTokens: 8, rounds: 3 },
 }[device];
 if (!defaults) throw new Error(`--device ${device}; expected cpu or webgpu`);
+const threads = Number(values.threads);
+if (!Number.isSafeInteger(threads) || threads < 1) {
+  throw new Error(`--threads ${values.threads}; expected a whole number from 1`);
+}
 const tokens = Number(values.tokens);
 const newTokens = Number(values["new-tokens"] ?? defaults.newTokens);
 const rounds = Number(values.rounds ?? defaults.rounds);
@@ -51,7 +56,8 @@ try {
   const measured = new Map(subjects.map((subject) => [subject, []]));
   const loaded = new Map();
   for (const subject of subjects) {
-    loaded.set(subject, await page.evaluate((question) => globalThis.load(question), { subject, device }));
+    const question = { subject, device, threads };
+    loaded.set(subject, await page.evaluate((question) => globalThis.load(question), question));
     say(`${subject}: loaded in ${(loaded.get(subject) / 1000).toFixed(1)} s`);
   }
   // The first round compiles what is compiled once, and does not count.
@@ -79,6 +85,7 @@ try {
   const text = report({
     rows,
     device,
+    threads,
     types,
     tokens,
     newTokens,

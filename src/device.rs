@@ -59,6 +59,15 @@ impl Devices {
         std::iter::once(&mut self.encoder).chain(&mut self.decoder)
     }
 
+    /// Number of threads that the CPU among them computes with; 1 where there is none.
+    pub fn threads(&self) -> usize {
+        let threads = |device: &Device| match device {
+            Device::Cpu(cpu) => cpu.threads(),
+            Device::Gpu(_) => 1,
+        };
+        threads(&self.encoder).max(self.decoder.as_ref().map_or(1, threads))
+    }
+
     /// Whether one of them may go away.
     pub fn may_go_away(&self) -> bool {
         std::iter::once(&self.encoder).chain(&self.decoder).any(Device::may_go_away)

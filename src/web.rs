@@ -18,6 +18,12 @@ use crate::kernels::route::Thresholds;
 use crate::sampling::Sampling;
 use crate::session::{Loading, OnMiss, Request, Routing, RoutingNames, ScoreStep, Session, Step, Strategy};
 
+#[cfg(target_feature = "atomics")]
+use crate::threads::workers::threads;
+
+#[cfg(target_feature = "atomics")]
+mod helpers;
+
 /// A result whose error is an object with `code`, `place`, `problem`, `expected` and `message`.
 type Result<T> = std::result::Result<T, JsValue>;
 
@@ -48,12 +54,20 @@ struct DeviceInfo<'a> {
     name: &'static str,
     reason: &'a str,
     adapter: Option<&'a str>,
-    /// "plain" or "relaxed".
+    /// "plain", "relaxed" or "threads".
     wasm_build: &'static str,
+    /// That the CPU computes with.
+    threads: usize,
 }
 
 /// Which build of this crate this is.
-const WASM_BUILD: &str = if cfg!(feature = "relaxed-simd") { "relaxed" } else { "plain" };
+const WASM_BUILD: &str = if cfg!(target_feature = "atomics") {
+    "threads"
+} else if cfg!(feature = "relaxed-simd") {
+    "relaxed"
+} else {
+    "plain"
+};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -310,13 +324,13 @@ impl Engine {
     pub async fn open_device(&mut self, choice: &str) -> Result<()> {
         self.choice = DeviceChoice::parse(choice).map_err(thrown)?;
         let chosen =
-            device_choice::open(self.choice, THREADS, webgpu(), milliseconds).await.map_err(thrown)?;
+            device_choice::open(self.choice, threads(), webgpu(), milliseconds).await.map_err(thrown)?;
         self.devices = Some(chosen.devices);
         self.reason = chosen.reason;
         Ok(())
     }
 
-    /// Where the base computes: `{ name, reason, adapter }`.
+    /// Where the base computes: `{ name, reason, adapter, wasmBuild, threads }`.
     #[wasm_bindgen(js_name = deviceInfo)]
     pub fn device_info(&self) -> Result<JsValue> {
         let devices = self.session()?.devices();
@@ -329,22 +343,23 @@ impl Engine {
             "gpu+cpu" => "webgpu+cpu",
             name => name,
         };
-        to_js(&DeviceInfo { name, reason: &self.reason, adapter, wasm_build: WASM_BUILD })
+        let threads = devices.threads();
+        to_js(&DeviceInfo { name, reason: &self.reason, adapter, wasm_build: WASM_BUILD, threads })
     }
 
     /// After a device failed or went away: the same base and experts on a device that is there, a GPU if one was asked for
     /// and can be had again, else the CPU. Nothing needs to be loaded again but pages.
     pub async fn reopen(&mut self) -> Result<()> {
-        let chosen = device_choice::open(self.choice, THREADS, webgpu(), milliseconds).await;
+        let chosen = device_choice::open(self.choice, threads(), webgpu(), milliseconds).await;
         let ChosenDevices { devices, reason } = chosen.unwrap_or_else(|error| ChosenDevices {
-            devices: Device::cpu().into(),
+            devices: Device::cpu_with_threads(threads()).into(),
             reason: error.to_string(),
         });
         self.reason = reason;
         let session = self.session.as_mut().ok_or_else(no_base)?;
         if let Err(error) = session.reopen(devices).await {
             self.reason = error.to_string();
-            session.reopen(Device::cpu()).await.map_err(thrown)?;
+            session.reopen(Device::cpu_with_threads(threads())).await.map_err(thrown)?;
         }
         Ok(())
     }
@@ -568,7 +583,7 @@ impl Engine {
     /// The devices for a base that begins.
     fn emptied_devices(&mut self) -> Devices {
         let in_use = self.loading.take().map(Loading::into_devices);
-        in_use.or_else(|| self.devices.take()).unwrap_or_else(|| Device::cpu().into())
+        in_use.or_else(|| self.devices.take()).unwrap_or_else(|| Device::cpu_with_threads(threads()).into())
     }
 
     fn loading(&mut self) -> Result<&mut Loading> {
@@ -586,7 +601,7 @@ impl Engine {
     /// Hears what went wrong on the devices.
     async fn settle(&mut self) -> Result<()> {
         let session = self.session.as_mut().ok_or_else(no_base)?;
-        device_choice::settle(session, self.choice, THREADS, &mut self.reason).await.map_err(thrown)
+        device_choice::settle(session, self.choice, threads(), &mut self.reason).await.map_err(thrown)
     }
 
     fn session(&self) -> Result<&Session> {
@@ -659,7 +674,10 @@ fn describe_pages<'a>(session: &'a Session, pages: &[u32]) -> Vec<PageInfo<'a>> 
 }
 
 /// WebAssembly that a page may load anywhere has one.
-const THREADS: usize = 1;
+#[cfg(not(target_feature = "atomics"))]
+fn threads() -> usize {
+    1
+}
 
 /// Whether WebGPU may be asked for at all: wgpu panics where it may not.
 fn webgpu() -> crate::Result<()> {

@@ -4,10 +4,11 @@
 const models = new Map();
 
 /** Loads a subject, and returns how long that took, in milliseconds. */
-globalThis.load = async ({ subject, device }) => {
+globalThis.load = async ({ subject, device, threads }) => {
   const start = performance.now();
   const [, type] = subject.split(" ");
-  models.set(subject, subject === "gander" ? await loadGander(device) : await loadPeer(device, type));
+  const load = subject === "gander" ? loadGander : loadPeer;
+  models.set(subject, await load(device, threads, type));
   return performance.now() - start;
 };
 
@@ -23,9 +24,14 @@ globalThis.adapter = async () => {
   return [vendor, architecture, description].filter(Boolean).join(" ");
 };
 
-async function loadGander(device) {
+async function loadGander(device, threads) {
   const { Gander } = await import("/dist/index.js");
-  const model = await Gander.load({ base: "base.gguf", device });
+  const model = await Gander.load({ base: "base.gguf", device, threads });
+  if (device === "cpu" && model.device.threads !== threads) {
+    throw new Error(
+      `gander has ${model.device.threads} threads (${model.device.reason}); expected ${threads}`,
+    );
+  }
   return async (ids, maxNewTokens) => {
     const start = performance.now();
     const times = [];
@@ -34,7 +40,7 @@ async function loadGander(device) {
   };
 }
 
-async function loadPeer(device, dtype) {
+async function loadPeer(device, threads, dtype) {
   const { AutoModelForSeq2SeqLM, Tensor, env } = await import(
     "/npm/@huggingface/transformers/dist/transformers.web.min.js"
   );
@@ -42,7 +48,7 @@ async function loadPeer(device, dtype) {
   env.allowRemoteModels = false;
   env.localModelPath = "/";
   env.backends.onnx.wasm.wasmPaths = "/npm/onnxruntime-web/dist/";
-  env.backends.onnx.wasm.numThreads = 1;
+  env.backends.onnx.wasm.numThreads = threads;
   const options = { device: device === "cpu" ? "wasm" : device, dtype };
   const model = await AutoModelForSeq2SeqLM.from_pretrained("peer", options);
   return async (ids, count) => {

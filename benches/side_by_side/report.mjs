@@ -9,6 +9,7 @@ export function median(values) {
 export function report({
   rows,
   device,
+  threads,
   types,
   tokens,
   newTokens,
@@ -25,7 +26,7 @@ export function report({
     `| ${peer.subject} | ${(peer.firstMilliseconds / own.firstMilliseconds).toFixed(1)} × sooner | ` +
     `${(own.tokensPerSecond / peer.tokensPerSecond).toFixed(1)} × the tokens per second |`;
   const where = {
-    cpu: `- ${browser}; one thread each`,
+    cpu: `- ${browser}; ${threads === 1 ? "one thread" : `${threads} threads`} each`,
     webgpu: `- ${browser}, adapter: ${adapter}. SwiftShader is a CPU that plays a GPU: ratios on it say how much work each engine asks for,
   not how fast a GPU is`,
   }[device];
@@ -37,7 +38,7 @@ ${where}
 - a random-weight flan-t5-small each: gander Q8_0 (8.5 bits a weight), the peer as named (q8: ONNX Runtime's dynamic quantisation, 8
   bits a weight; q4: MatMulNBits, blocks of 32)
 - ${tokens} tokens in, ${newTokens} out, greedy; ${rounds} rounds in turn on one page after one that does not count; medians
-- again: \`npm run ${name} -- --tokens ${tokens} --new-tokens ${newTokens} --rounds ${rounds} --types ${types.join(",")}\`
+- again: \`npm run ${name} -- --threads ${threads} --tokens ${tokens} --new-tokens ${newTokens} --rounds ${rounds} --types ${types.join(",")}\`
 
 | engine | load s | first token ms | tokens/s after it |
 |---|---|---|---|

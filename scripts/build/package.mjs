@@ -34,8 +34,10 @@ export async function bundlePackage(folder, alias = {}) {
       ...options,
     });
   await bundle("index", { external: ["./worker.js"] });
-  // The worker is one file that imports nothing: bundlers copy it without looking inside.
+  // A worker is one file that imports nothing: bundlers copy it without looking inside.
   await bundle("worker", {});
+  // The same engine, with the glue of the build that has threads.
+  await bundle("worker_threads", { alias: { "#engine": "#engine-threads", ...alias } });
   // The element is one file: a page may show routing without running a model.
   await bundle("routing_element", {});
 }

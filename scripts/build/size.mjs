@@ -10,24 +10,36 @@ const limits = { raw: 1_200_000, brotli: 450_000 };
 /** Loaded by itself, and by those pages alone that draw routing. */
 const apart = new Set(["routing_element.js"]);
 
+/** Of the workers with their builds of the engine a page loads one: with threads or without. */
+const isThreads = (name) => /threads/.test(name);
+
 /** Prints the sizes of the package's modules; throws if they have outgrown their limits. */
 export function checkSize() {
-  const total = { raw: 0, brotli: 0 };
-  /** Of the builds of the engine a page loads one: the largest counts. */
-  const engine = { raw: 0, brotli: 0 };
-  for (const name of readdirSync(distFolder).filter((file) => /\.(js|wasm)$/.test(file))) {
+  const names = readdirSync(distFolder).filter((file) => /\.(js|wasm)$/.test(file));
+  const files = names.map((name) => {
     const bytes = readFileSync(join(distFolder, name));
-    const size = { raw: bytes.length, brotli: brotliSize(bytes) };
-    print(name, size);
-    if (apart.has(name)) continue;
-    const isEngine = name.endsWith(".wasm");
+    return { name, raw: bytes.length, brotli: brotliSize(bytes) };
+  });
+  for (const { name, ...size } of files) print(name, size);
+  const loaded = files.filter(({ name }) => !apart.has(name));
+  const common = loaded.filter(({ name }) => !/^worker|\.wasm$/.test(name));
+  for (const withThreads of [false, true]) {
+    const own = loaded.filter((file) => !common.includes(file) && isThreads(file.name) === withThreads);
+    const [scripts, builds] = [".js", ".wasm"].map((ending) =>
+      own.filter(({ name }) => name.endsWith(ending)),
+    );
+    const total = {};
     for (const kind of ["raw", "brotli"]) {
-      if (isEngine) engine[kind] = Math.max(engine[kind], size[kind]);
-      else total[kind] += size[kind];
+      const sizes = (files) => files.map((file) => file[kind]);
+      const sum = [...sizes(common), ...sizes(scripts), Math.max(...sizes(builds))].reduce((a, b) => a + b);
+      total[kind] = sum;
     }
+    print(`a page ${withThreads ? "with" : "without"} threads`, total);
+    expectWithin(total);
   }
-  for (const kind of ["raw", "brotli"]) total[kind] += engine[kind];
-  print("together, as one page loads", total);
+}
+
+function expectWithin(total) {
   for (const kind of ["raw", "brotli"]) {
     if (total[kind] > limits[kind]) {
       throw new Error(

@@ -1,4 +1,4 @@
-// src/ -> pkg/: the crate compiled to WebAssembly, in each of its builds, with the JavaScript glue that they share.
+// src/ -> pkg/: the crate compiled to WebAssembly, in each of its builds, with the JavaScript glue of each, which some share.
 
 import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -7,37 +7,47 @@ import { localCache, packageFolder, root, wasmTarget } from "../lib/paths.mjs";
 import { say } from "../lib/say.mjs";
 import { fingerprint, isFresh, markFresh } from "../lib/stamp.mjs";
 import { ensureWasmTarget } from "../setup/wasm_target.mjs";
+import { ensureWasmThreads } from "../setup/wasm_threads.mjs";
 import { ensureWasmBindgen } from "../setup/wasm_tools.mjs";
 import { wasmBuilds } from "./wasm_builds.mjs";
 
 const builtFolder = join(localCache, "wasm");
-const glue = ["gander.js", "gander.d.ts"];
+const glueEndings = [".js", ".d.ts"];
 
 export async function buildWasm() {
-  const environment = await ensureWasmTarget();
   const bindgen = join(await ensureWasmBindgen(), "wasm-bindgen");
-  for (const build of wasmBuilds) await buildOne(build, environment, bindgen);
+  for (const build of wasmBuilds) await buildOne(build, await environmentOf(build), bindgen);
 
   rmSync(packageFolder, { recursive: true, force: true });
   mkdirSync(packageFolder, { recursive: true });
-  const [first, ...others] = wasmBuilds;
-  for (const name of glue) {
-    copyFileSync(join(builtFolder, first.name, name), join(packageFolder, name));
-    for (const other of others) expectSame(name, first, other);
+  for (const build of wasmBuilds) {
+    copyFileSync(join(builtFolder, build.name, "gander_bg.wasm"), join(packageFolder, build.file));
+    const first = wasmBuilds.find(({ glue }) => glue === build.glue);
+    for (const ending of glueEndings) {
+      if (build === first) copyFileSync(glueOf(build, ending), join(packageFolder, `${build.glue}${ending}`));
+      else expectSame(glueOf(first, ending), glueOf(build, ending));
+    }
   }
-  for (const { name, file } of wasmBuilds) {
-    copyFileSync(join(builtFolder, name, "gander_bg.wasm"), join(packageFolder, file));
-  }
+}
+
+/** @param {import("./wasm_builds.mjs").WasmBuild} build */
+export function environmentOf(build) {
+  return build.hasThreads ? ensureWasmThreads() : ensureWasmTarget();
+}
+
+function glueOf({ name }, ending) {
+  return join(builtFolder, name, `gander${ending}`);
 }
 
 /** @param {import("./wasm_builds.mjs").WasmBuild} build */
 async function buildOne(build, environment, bindgen) {
   say(`cargo build for WebAssembly (${build.name}) ...`);
   const cargo = ["build", "--lib", "--release", "--locked", "--no-default-features", "--target", wasmTarget];
-  await runOrThrow("cargo", [...cargo, ...build.cargo], { environment });
+  const folderOfCargo = ["--target-dir", build.targetFolder];
+  await runOrThrow("cargo", [...cargo, ...folderOfCargo, ...build.cargo], { environment });
 
   // Cargo knows by itself what is fresh; the two steps after it do not.
-  const compiled = join(targetFolder(), wasmTarget, "release/gander.wasm");
+  const compiled = join(build.targetFolder, wasmTarget, "release/gander.wasm");
   const folder = join(builtFolder, build.name);
   const lock = readFileSync(join(root, "package-lock.json"));
   // The package says where the module is; a second `new URL` would only make bundlers copy it twice.
@@ -45,7 +55,7 @@ async function buildOne(build, environment, bindgen) {
   const version = outputOf(bindgen, ["--version"]) ?? "";
   const inputs = fingerprint(readFileSync(compiled), lock, version, ...options, ...build.wasmOpt);
   const stamp = `wasm-${build.name}`;
-  const outputs = [...glue, "gander_bg.wasm"].map((name) => join(folder, name));
+  const outputs = [...glueEndings, "_bg.wasm"].map((ending) => join(folder, `gander${ending}`));
   if (isFresh(stamp, inputs, outputs)) return;
 
   say(`wasm-bindgen and wasm-opt (${build.name}) ...`);
@@ -63,21 +73,14 @@ async function buildOne(build, environment, bindgen) {
   markFresh(stamp, inputs);
 }
 
-function expectSame(name, ...builds) {
-  const [first, other] = builds.map((build) =>
-    withoutNotes(readFileSync(join(builtFolder, build.name, name), "utf8")),
-  );
+function expectSame(...files) {
+  const [first, other] = files.map((file) => withoutNotes(readFileSync(file, "utf8")));
   if (first !== other) {
-    const [a, b] = builds.map((build) => join(builtFolder, build.name, name));
-    throw new Error(`${a} and ${b} differ; expected one glue that fits every build`);
+    throw new Error(`${files.join(" and ")} differ; expected one glue that fits every build that shares it`);
   }
 }
 
 /** A note tells a function's place in the module's table, which is another in each build. */
 function withoutNotes(script) {
   return script.replaceAll(/^\s*\/\/ Cast intrinsic for .*$/gm, "");
-}
-
-function targetFolder() {
-  return process.env.CARGO_TARGET_DIR || join(root, "target");
 }

@@ -24,11 +24,16 @@ export async function ensureWasmTarget() {
     say(`rustup target add ${wasmTarget} ...`);
     const added = await run("timeout", ["180", "rustup", "target", "add", wasmTarget]);
     if (added.status === 0 && hasTarget()) return {};
-    say("rustup cannot bring the target here; falling back to Debian's rustc-web, unpacked beside it");
+    say("rustup cannot bring the target here");
   }
+  return ensureFallback();
+}
 
+/** @returns {Promise<Record<string, string>>} an environment with Debian's rustc-web, unpacked beside the ordinary toolchain */
+export async function ensureFallback() {
   const folder = join(userCache, "debian-wasm-toolchain");
   if (!hasTarget(join(folder, "bin/rustc"))) {
+    say("falling back to Debian's rustc-web, unpacked beside the toolchain that is here");
     say("  (150 MB to download and about two minutes to build, once)");
     await runOrThrow("bash", ["scripts/setup/debian_wasm_toolchain.sh", folder]);
   }

@@ -19,9 +19,8 @@ export async function buildPageFixture(folder, ocean) {
     filter: (path) => !["ocean", "sixteen"].some((name) => path === join(root, "www/demo", name)),
   });
   cpSync(join(root, "www/service_worker.js"), join(folder, "service_worker.js"));
-  await bundlePackage(join(folder, "dist"), {
-    "#engine": join(root, "tests/web/scripted_engine_module.ts"),
-  });
+  const scripted = join(root, "tests/web/scripted_engine_module.ts");
+  await bundlePackage(join(folder, "dist"), { "#engine": scripted, "#engine-threads": scripted });
   await buildDemo(join(folder, "dist/demo"));
   for (const [name, content] of Object.entries(ocean)) {
     const path = join(folder, "demo/ocean", name);

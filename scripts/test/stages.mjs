@@ -6,7 +6,7 @@ import { buildDemo } from "../build/demo.mjs";
 import { buildPackage } from "../build/package.mjs";
 import { makeReference, referenceFile } from "../build/reference.mjs";
 import { checkSize } from "../build/size.mjs";
-import { buildWasm } from "../build/wasm.mjs";
+import { buildWasm, environmentOf } from "../build/wasm.mjs";
 import { relaxed, wasmBuilds } from "../build/wasm_builds.mjs";
 import { run } from "../lib/command.mjs";
 import { root, wasmTarget } from "../lib/paths.mjs";
@@ -57,12 +57,12 @@ export const stages = [
     name: "clippy-wasm",
     title: "lint of Rust for WebAssembly (clippy)",
     run: async () => {
-      const environment = await ensureWasmTarget();
       const target = ["--target", wasmTarget, "--no-default-features", "--lib", "--tests"];
       const counts = { passed: 0, failed: 0, skipped: 0 };
       for (const build of wasmBuilds) {
-        const lint = ["clippy", "--locked", ...target, ...build.cargo, "--", "-D", "warnings"];
-        const { passed, failed } = await step("cargo", lint, environment);
+        const folder = ["--target-dir", build.targetFolder];
+        const lint = ["clippy", "--locked", ...target, ...folder, ...build.cargo, "--", "-D", "warnings"];
+        const { passed, failed } = await step("cargo", lint, await environmentOf(build));
         counts.passed += passed;
         counts.failed += failed;
       }

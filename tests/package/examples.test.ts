@@ -5,6 +5,8 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { build } from "esbuild";
+import type { Page } from "playwright-core";
+import { workerThreads } from "../web/worker_threads.ts";
 import {
   addOcean,
   answerOnPage,
@@ -21,30 +23,46 @@ import {
 const shared = browserAndAnswer();
 
 /** Looks at a site and closes it, whatever it shows. */
-async function answers(site: Site, path = ""): Promise<void> {
+async function answers(site: Site, path = "", then?: (page: Page) => Promise<void>): Promise<void> {
   try {
-    await answerOnPage(shared.browser, site.url + path, shared.expected);
+    await answerOnPage(shared.browser, site.url + path, shared.expected, then);
   } finally {
     await site.close();
   }
+}
+
+/** The engine's worker has helpers, unless there is but one processor. */
+async function hasThreads(page: Page): Promise<void> {
+  assert.ok(await page.evaluate(() => crossOriginIsolated));
+  const [worker] = page.workers();
+  const fetched = await worker?.evaluate(() =>
+    performance.getEntriesByType("resource").map(({ name }) => name),
+  );
+  assert.ok(
+    fetched?.some((name) => name.includes("gander_threads_bg")),
+    `${fetched}`,
+  );
+  const processors = await page.evaluate(() => navigator.hardwareConcurrency);
+  assert.ok(workerThreads() >= Math.min(processors, 4), `${workerThreads()} workers`);
 }
 
 test("Node writes the answer, and ends when the model is disposed of", () => {
   assert.match(shared.expected, /2025-10-12/);
 });
 
-describe("a plain page", () => {
-  const isolated = {
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-embedder-policy": "require-corp",
-  };
+/** With these a page is cross-origin isolated: docs/getting-started.md. */
+const isolated = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+};
 
+describe("a plain page", () => {
   test("finds the package by an import map", async () => {
     await answers(await serveFolder(upload("browser")), "page.html");
   });
 
-  test("may be cross-origin isolated", async () => {
-    await answers(await serveFolder(upload("browser"), isolated), "page.html");
+  test("may be cross-origin isolated, and has threads then", async () => {
+    await answers(await serveFolder(upload("browser"), isolated), "page.html", hasThreads);
   });
 
   test("may import the package by its address, without an import map", async () => {
@@ -77,7 +95,8 @@ describe("a plain page", () => {
           name,
           value.replaceAll("https://cdn.example", cdn.url),
         ]);
-        await answers(await serveFolder(app, Object.fromEntries(own)), "index.html");
+        const then = kind === "cross-origin isolated" ? hasThreads : undefined;
+        await answers(await serveFolder(app, Object.fromEntries(own)), "index.html", then);
       } finally {
         await cdn.close();
       }
@@ -100,6 +119,14 @@ describe("Vite", () => {
     addOcean(join(app, "public"));
     assert.doesNotMatch(await run(app, [vite, "build"]), /warn|externalized/i);
     await answers(await serveFolder(join(app, "dist")), "index.html");
+    await answers(await serveFolder(join(app, "dist"), isolated), "index.html", hasThreads);
+  });
+
+  test("serves it in development with threads, as documented", async () => {
+    const app = freshExample("browser");
+    addOcean(join(app, "public"));
+    writeFileSync(join(app, "vite.config.js"), documentedViteHeaders());
+    await answers(await serveByProgram(app, [vite, ...local]), "", hasThreads);
   });
 
   test("before version 8 serves it in development with `optimizeDeps`", async () => {
@@ -118,9 +145,10 @@ test("webpack builds it, with no configuration and no warning but for the module
   addOcean(join(app, "dist"));
   copyFileSync(join(app, "index.html"), join(app, "dist/index.html"));
   await answers(await serveFolder(join(app, "dist")), "index.html");
+  await answers(await serveFolder(join(app, "dist"), isolated), "index.html", hasThreads);
 });
 
-test("esbuild bundles it; the worker and the WebAssembly file are copied beside the bundle", async () => {
+test("esbuild bundles it; the workers and the WebAssembly files are copied beside the bundle", async () => {
   const app = freshExample("browser");
   const dist = join(app, "dist");
   mkdirSync(dist);
@@ -131,12 +159,17 @@ test("esbuild bundles it; the worker and the WebAssembly file are copied beside 
     format: "esm",
   });
   assert.deepEqual(warnings, []);
-  for (const name of ["worker.js", "gander_bg.wasm", "gander_relaxed_bg.wasm"]) {
-    copyFileSync(join(app, "node_modules/gander/www/dist", name), join(dist, name));
+  for (const name of ["", "_threads"]) {
+    copyFileSync(join(app, `node_modules/gander/www/dist/worker${name}.js`), join(dist, `worker${name}.js`));
+  }
+  for (const name of ["", "_relaxed", "_threads"]) {
+    const file = `gander${name}_bg.wasm`;
+    copyFileSync(join(app, "node_modules/gander/www/dist", file), join(dist, file));
   }
   addOcean(dist);
   copyFileSync(join(app, "index.html"), join(dist, "index.html"));
   await answers(await serveFolder(dist), "index.html");
+  await answers(await serveFolder(dist, isolated), "index.html", hasThreads);
 });
 
 test("Next builds and serves it, with no configuration and no warning", async () => {
@@ -148,6 +181,13 @@ test("Next builds and serves it, with no configuration and no warning", async ()
   assert.doesNotMatch(await run(app, [next, "build"]), /warn|⚠/i);
   await answers(await serveByProgram(app, [next, "start", "-H", "127.0.0.1", "-p", "0"]));
 });
+
+/** The configuration of docs/getting-started.md. */
+function documentedViteHeaders(): string {
+  const page = readFileSync("docs/getting-started.md", "utf8");
+  const found = /^```js\n(\/\/ vite\.config\.js\n[^`]*Cross-Origin-Embedder-Policy[^`]*)```/m.exec(page);
+  return found?.[1] ?? assert.fail("docs/getting-started.md shows no headers for Vite");
+}
 
 /** The Content-Security-Policies that docs/troubleshooting.md promises to be enough: all on one site; with a CDN. */
 function documentedPolicies(): [string, string] {

@@ -24,6 +24,7 @@ test("it holds the modules, their types, the WebAssembly files and its papers, a
     "www/dist/explain.d.ts",
     "www/dist/gander_bg.wasm",
     "www/dist/gander_relaxed_bg.wasm",
+    "www/dist/gander_threads_bg.wasm",
     "www/dist/generation.d.ts",
     "www/dist/index.d.ts",
     "www/dist/index.js",
@@ -38,6 +39,7 @@ test("it holds the modules, their types, the WebAssembly files and its papers, a
     "www/dist/trace_files.d.ts",
     "www/dist/types.d.ts",
     "www/dist/worker.js",
+    "www/dist/worker_threads.js",
   ]);
 });
 
@@ -60,10 +62,12 @@ test("every export is a file", () => {
   for (const target of targets) assert.ok(existsSync(join(installed, target)), target);
 });
 
-test("the worker imports nothing, so that a copy of it works wherever it lies", () => {
-  const worker = read("www/dist/worker.js");
-  assert.deepEqual(worker.match(/\bimport\s*[({"'*].{20}|\bfrom\s*["'].{20}|import\.meta/g), null);
-});
+for (const name of ["worker.js", "worker_threads.js"]) {
+  test(`${name} imports nothing, so that a copy of it works wherever it lies`, () => {
+    const worker = read(`www/dist/${name}`);
+    assert.deepEqual(worker.match(/\bimport\s*[({"'*].{20}|\bfrom\s*["'].{20}|import\.meta/g), null);
+  });
+}
 
 test("each file of the package is asked for in one place, in the form that bundlers know", () => {
   const modules = readdirSync(join(installed, "www/dist")).filter((name) => name.endsWith(".js"));
@@ -73,7 +77,9 @@ test("each file of the package is asked for in one place, in the form that bundl
   assert.deepEqual(found.sort(), [
     'new URL("./gander_bg.wasm",import.meta.url)',
     'new URL("./gander_relaxed_bg.wasm",import.meta.url)',
+    'new URL("./gander_threads_bg.wasm",import.meta.url)',
     'new URL("./worker.js",import.meta.url)',
+    'new URL("./worker_threads.js",import.meta.url)',
   ]);
 });
 

@@ -89,7 +89,7 @@ export class ScriptedEngine implements Engine {
 
   deviceInfo(): LoadedDevice {
     const reason = this.reopened > 0 ? "reopened" : "scripted";
-    return { name: this.#device, reason, adapter: null, wasmBuild: "plain" };
+    return { name: this.#device, reason, adapter: null, wasmBuild: "plain", threads: 1 };
   }
 
   async reopen(): Promise<void> {

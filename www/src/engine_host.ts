@@ -43,7 +43,7 @@ const deviceFailures = new Set<GanderErrorCode>([
   "out-of-memory",
 ]);
 
-export type StartEngineModule = (wasmUrl: string) => Promise<EngineModule>;
+export type StartEngineModule = (wasmUrl: string, threads: number) => Promise<EngineModule>;
 
 export class EngineHost implements Host {
   readonly #startEngineModule: StartEngineModule;
@@ -69,7 +69,7 @@ export class EngineHost implements Host {
     const network = { ...this.#network, ...request.network };
     const cache = await PageCache.open(request.cache);
     const files = new FileStore(network, cache, request.integrity);
-    const starting = this.#startEngineModule(request.wasmUrl);
+    const starting = this.#startEngineModule(request.wasmUrl, request.threads ?? 1);
     // While the first bytes are on their way the device is opened: its shaders take a while to compile.
     const opening = starting.then(async (engineModule) => {
       const engine = engineModule.createEngine();

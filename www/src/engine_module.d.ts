@@ -14,5 +14,19 @@ declare module "#engine" {
   };
   export default function init(options: {
     module_or_path: URL | string | BufferSource | WebAssembly.Module;
+    /** For the build with threads alone. */
+    memory?: WebAssembly.Memory;
   }): Promise<unknown>;
+}
+
+// What the build with threads has besides: src/web/helpers.rs. Where it is bundled, `#engine` is this module too.
+declare module "#engine-threads" {
+  export { default } from "#engine";
+  export function ownModule(): WebAssembly.Module;
+  /** So many helpers are there, or about to be. */
+  export function useHelpers(count: number): void;
+  /** Does not come back. */
+  export function help(index: number): void;
+  /** To be called by a helper that came back after all. */
+  export function helperBrokeDown(): void;
 }

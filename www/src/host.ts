@@ -29,6 +29,8 @@ export interface LoadRequest {
   budget?: Budget;
   adapterPoolBytes?: number;
   wasmUrl: string;
+  /** That the CPU computes with, if more than one. */
+  threads?: number;
   /** Absent as false: nothing outlives the model. */
   cache?: CacheOptions | false;
   network?: NetworkOptions;

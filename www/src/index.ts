@@ -7,9 +7,10 @@ import { Generation } from "./generation.ts";
 import type { GenerateEvents, GenerateRequest, Host, Loaded, PlainAnswer, PlainPiece } from "./host.ts";
 import { loadRequest } from "./load_request.ts";
 import { ModelCache } from "./model_cache.ts";
-import { checkInput, checkRun, engineOptionsOf, inWords } from "./options.ts";
+import { checkInput, checkLoadOptions, checkRun, engineOptionsOf, inWords } from "./options.ts";
 import { unpackRouting } from "./packed_routing.ts";
 import { WORKER_NAME } from "./protocol.ts";
+import { chosenThreads } from "./threads.ts";
 import { RoutingTrace } from "./trace.ts";
 import type {
   Answer,
@@ -67,15 +68,18 @@ export class Gander {
    * @throws GanderError Among others `not-found`, `network`, `invalid-file`, `wrong-base`; `aborted` if `signal` fires.
    */
   static async load(options: LoadOptions): Promise<Gander> {
+    checkLoadOptions(options);
+    const threads = chosenThreads(options);
     // Found here and told to the worker: whoever copies the worker does not look inside for what it needs.
-    const wasm = chosenWasm({
+    const files = {
       plain: ownFile(new URL("./gander_bg.wasm", import.meta.url)),
       relaxed: ownFile(new URL("./gander_relaxed_bg.wasm", import.meta.url)),
-    });
-    const request = loadRequest(options, wasm.href);
+      threads: ownFile(new URL("./gander_threads_bg.wasm", import.meta.url)),
+    };
+    const request = loadRequest(options, threads, chosenWasm(files, threads).href);
     const signal = options.signal ?? new AbortController().signal;
     if (signal.aborted) throw aborted("load", signal);
-    const host = await createHost(options.inline ?? typeof Worker === "undefined");
+    const host = await createHost(options.inline ?? typeof Worker === "undefined", threads);
     try {
       return new Gander(host, await host.load(request, listener(options.onProgress), signal));
     } catch (error) {
@@ -182,8 +186,11 @@ function listener(onProgress: OnProgress = () => {}): OnProgress {
   };
 }
 
-async function createHost(inline: boolean): Promise<Host> {
-  const url = ownFile(new URL("./worker.js", import.meta.url));
+async function createHost(inline: boolean, threads: number): Promise<Host> {
+  const url =
+    threads > 1
+      ? ownFile(new URL("./worker_threads.js", import.meta.url))
+      : ownFile(new URL("./worker.js", import.meta.url));
   try {
     if (!inline) return new WorkerHost(createWorker(url), url.href);
     const { createInlineHost } = await import("./worker.js");

@@ -3,20 +3,20 @@
 import { checkBudget } from "./budget.ts";
 import { GanderError } from "./errors.ts";
 import type { LoadRequest } from "./host.ts";
-import { checkLoadOptions, inWords } from "./options.ts";
+import { inWords } from "./options.ts";
 import type { CacheOptions, DeviceName, LoadOptions } from "./types.ts";
 
 /**
- * @param wasmUrl where the package's own WebAssembly is
+ * @param wasmUrl where the package's own WebAssembly for so many threads is
  * @throws GanderError `invalid-option`
  */
-export function loadRequest(options: LoadOptions, wasmUrl: string): LoadRequest {
-  checkLoadOptions(options);
+export function loadRequest(options: LoadOptions, threads: number, wasmUrl: string): LoadRequest {
   const request: LoadRequest = {
     base: loadableBase(options.base),
     device: knownDevice(options.device ?? "auto"),
     wasmUrl: options.wasmUrl === undefined ? wasmUrl : absoluteUrl(options.wasmUrl, "wasmUrl", wasmSchemes),
   };
+  if (threads > 1) request.threads = threads;
   checkBudget("budget", options.budget);
   if (options.budget) request.budget = options.budget;
   if (options.adapterPoolBytes !== undefined) {

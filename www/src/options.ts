@@ -19,6 +19,10 @@ const count: Kind = {
   name: "a whole number from 0",
   includes: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
 };
+const countFromOne: Kind = {
+  name: "a whole number from 1",
+  includes: (value) => count.includes(value) && (value as number) >= 1,
+};
 const strings: Kind = { name: "a list of strings", includes: (value) => isListOf(value, string) };
 const object: Kind = {
   name: "an object",
@@ -79,6 +83,7 @@ const loadOptions: Record<keyof LoadOptions, Kind> = {
   integrity: anything,
   signal,
   inline: boolean,
+  threads: countFromOne,
   wasmUrl: anything,
 };
 

@@ -16,6 +16,9 @@ import type { LoadedDevice, Progress, Scores } from "./types.ts";
 /** By which the script knows that it was started as the worker of this package, and not imported. */
 export const WORKER_NAME = "gander-engine";
 
+/** As {@link WORKER_NAME}, of the engine's helpers. */
+export const HELPER_NAME = "gander-helper";
+
 /** To the worker. Loading is stopped by ending the worker, so it has no abort of its own. */
 export type Request =
   | { kind: "load"; request: LoadRequest }

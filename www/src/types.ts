@@ -161,14 +161,17 @@ export interface LoadedDevice {
   /** The GPU, as far as the browser names it. */
   adapter: string | null;
   /**
-   * Which of the package's WebAssembly files runs: `relaxed` where the engine has relaxed SIMD, which makes products of quantised
-   * weights faster on some processors (ARM, x86 with VNNI), otherwise `plain`. Both give the same bits.
+   * Which of the package's WebAssembly files runs: `threads` where several threads compute; else `relaxed` where the engine has
+   * relaxed SIMD, which makes products of quantised weights faster on some processors (ARM, x86 with VNNI), otherwise `plain`.
+   * All give the same bits.
    */
   wasmBuild: WasmBuild;
+  /** That the CPU computes with; `reason` says why it is one where there were to be more. */
+  threads: number;
 }
 
 /** A WebAssembly file of the package. */
-export type WasmBuild = "plain" | "relaxed";
+export type WasmBuild = "plain" | "relaxed" | "threads";
 
 /** How much may be fetched. What is in the cache already costs nothing. */
 export interface Budget {
@@ -267,8 +270,15 @@ export interface LoadOptions {
    */
   integrity?: Record<string, string>;
   /**
-   * Where the one WebAssembly file to load is, `gander_bg.wasm` or, for engines with relaxed SIMD, `gander_relaxed_bg.wasm`. Default:
-   * the one that fits, beside the package's modules or where the bundler put it.
+   * Threads that the CPU computes with, at most 8, in a worker of a page that is
+   * [cross-origin isolated](https://developer.mozilla.org/docs/Web/API/Window/crossOriginIsolated); anywhere else it is one. The
+   * answers do not depend on it. Default: as many as there are processors, at most 4.
+   */
+  threads?: number;
+  /**
+   * Where the one WebAssembly file to load is: `gander_bg.wasm`, for engines with relaxed SIMD `gander_relaxed_bg.wasm`, or, if
+   * you say `threads` too and they are more than one, `gander_threads_bg.wasm`. Default: the one that fits, beside the package's
+   * modules or where the bundler put it.
    */
   wasmUrl?: string | URL;
 }

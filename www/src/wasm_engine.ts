@@ -5,11 +5,15 @@ import type { CatalogFiles, Engine as EngineContract, EngineModule, ScoreStep, S
 import { GanderError } from "./errors.ts";
 import type { DeviceName, Expert } from "./types.ts";
 
-/** Fetches and compiles the module. Later calls get the one that is there. */
-export async function startEngineModule(wasmUrl: string): Promise<EngineModule> {
+/**
+ * Fetches and compiles the module. Later calls get the one that is there.
+ * @param memory for a build whose memory is shared
+ */
+export async function startEngineModule(wasmUrl: string, memory?: WebAssembly.Memory): Promise<EngineModule> {
   const url = new URL(wasmUrl);
   try {
-    await init({ module_or_path: url.protocol === "file:" ? await readLocalFile(url) : url });
+    const source = url.protocol === "file:" ? await readLocalFile(url) : url;
+    await init(memory ? { module_or_path: source, memory } : { module_or_path: source });
   } catch (error) {
     throw new GanderError(
       "worker",
@@ -25,7 +29,7 @@ export async function startEngineModule(wasmUrl: string): Promise<EngineModule> 
 }
 
 /** The generated class, but for what happens where it waits: a bug that ends it there ends the wait too. */
-class WasmEngine extends Engine implements EngineContract {
+export class WasmEngine extends Engine implements EngineContract {
   /** Whether a CPU computes, once asked: telling takes as long as a small layer. */
   #isCpu: boolean | undefined;
 

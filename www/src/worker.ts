@@ -8,7 +8,7 @@ import { startEngineModule } from "./wasm_engine.ts";
 import { type Port, serveHost } from "./worker_port.ts";
 
 export function createInlineHost(): Host {
-  return new EngineHost(startEngineModule);
+  return new EngineHost((wasmUrl) => startEngineModule(wasmUrl));
 }
 
 // A page may have any name. A worker has this one only if this package started it.

@@ -189,5 +189,6 @@ function withoutBuffer(request: LoadRequest): LoadRequest {
 function expectedWorker(url: string): string {
   // Before its version 8, Vite's development server moves the package's modules and not what they refer to.
   if (url.includes("/.vite/deps/")) return 'optimizeDeps: { exclude: ["gander"] } in vite.config.js';
-  return "worker.js of this release there, sent as JavaScript, and a policy of the page (CSP worker-src) that allows it";
+  const name = new URL(url).pathname.split("/").at(-1);
+  return `${name} of this release there, sent as JavaScript, and a policy of the page (CSP worker-src) that allows it`;
 }

@@ -1,7 +1,8 @@
 // Keeps the page and the package. Raise the version with every release of either.
 const CACHE = "gander-example-1";
 
-// Of the two WebAssembly files the package loads the one that fits the browser.
+// Of the two WebAssembly files without threads the package loads the one that fits the browser. On a page that is cross-origin
+// isolated it would be worker_threads.js and gander_threads_bg.wasm.
 const FILES = [
   "./",
   "./main.js",

@@ -298,7 +298,7 @@ describe("generating", () => {
     const requests = server.requests.length;
     await assert.rejects(generate("unplug"), { code: "device-lost" });
     assert.deepEqual(devices, [
-      { name: "webgpu+cpu", reason: "reopened", adapter: null, wasmBuild: "plain" },
+      { name: "webgpu+cpu", reason: "reopened", adapter: null, wasmBuild: "plain", threads: 1 },
     ]);
     assert.equal((await generate("abc")).stats.pagesFromCache, 4);
     assert.equal(server.requests.length, requests);
