@@ -31,8 +31,7 @@ export function checkSize() {
     const total = {};
     for (const kind of ["raw", "brotli"]) {
       const sizes = (files) => files.map((file) => file[kind]);
-      const sum = [...sizes(common), ...sizes(scripts), Math.max(...sizes(builds))].reduce((a, b) => a + b);
-      total[kind] = sum;
+      total[kind] = [...sizes(common), ...sizes(scripts), Math.max(...sizes(builds))].reduce((a, b) => a + b);
     }
     print(`a page ${withThreads ? "with" : "without"} threads`, total);
     expectWithin(total);
