@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{Expert, OtherVectors, Page, PageTensor};
 use crate::formats::peft::LoraPart;
+use crate::maps::map_of;
 use crate::strategies::Strategy;
 use crate::tensor::DType;
 
@@ -267,7 +268,7 @@ impl Catalog {
             full_name: format!("{}/{}", self.name, record.id),
             gates: BTreeMap::new(),
             vectors: OtherVectors::default(),
-            scales: record.modules().map(|module| (module.module.clone(), module.scale)).collect(),
+            scales: map_of(record.modules().map(|module| (module.module.clone(), module.scale))),
             pages: record.pages.iter().map(|page| page.page(&record.adapter.url)).collect::<Result<_>>()?,
         })
     }

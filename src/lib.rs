@@ -48,6 +48,7 @@ pub mod experts;
 pub mod formats;
 pub mod integer_trial;
 pub mod kernels;
+pub(crate) mod maps;
 pub mod panels;
 pub mod processor;
 pub mod quant;

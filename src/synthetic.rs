@@ -9,6 +9,7 @@ use crate::experts::{Expert, OtherVectors, Page, PageTensor, block_of};
 use crate::formats::Checkpoint;
 use crate::formats::layout::{self, Role};
 use crate::formats::peft::LoraPart;
+use crate::maps::map_of;
 use crate::quant::{Matrix, Values};
 use crate::tensor::DType;
 
@@ -36,9 +37,13 @@ pub fn config(d_model: usize, heads: usize, d_ff: usize, blocks: usize, vocabula
 /// A checkpoint whose activations neither vanish nor explode. `round` gives a weight its format, from its number among the
 /// weights and its floats.
 pub fn checkpoint(config: &Config, seed: u64, round: impl Fn(usize, &[f32]) -> Values) -> Checkpoint {
+    Checkpoint { config: config.clone(), tensors: weights(config, seed, &round) }
+}
+
+fn weights(config: &Config, seed: u64, round: &dyn Fn(usize, &[f32]) -> Values) -> BTreeMap<String, Matrix> {
     let mut random = fastrand::Rng::with_seed(seed);
     let weights = layout::weights(config, true).into_iter().enumerate();
-    let tensors = weights.map(|(number, weight)| {
+    map_of(weights.map(|(number, weight)| {
         let (centre, spread) = match weight.role {
             Role::Norm => (1.0, 0.1),
             Role::PositionBias => (0.0, 1.0),
@@ -52,8 +57,7 @@ pub fn checkpoint(config: &Config, seed: u64, round: impl Fn(usize, &[f32]) -> V
             (0..weight.rows * weight.cols).map(|_| centre + spread * deviate(&mut random)).collect();
         let values = if weight.role.stays_f32() { Values::F32(floats) } else { round(number, &floats) };
         (weight.name, Matrix { rows: weight.rows, cols: weight.cols, values })
-    });
-    Checkpoint { config: config.clone(), tensors: tensors.collect() }
+    }))
 }
 
 /// An expert on every linear layer, and the bytes of each of its pages.

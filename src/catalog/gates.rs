@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::experts::{hex, sha256};
 use crate::formats::encoding::Encoding;
 use crate::formats::safetensors::{Header, HeaderTensor};
+use crate::maps::map_of;
 
 /// By expert and module, the gate vectors; those of zeros are among them.
 pub type Gates<'a> = BTreeMap<&'a str, BTreeMap<String, Vec<f32>>>;
@@ -40,11 +41,10 @@ impl Catalog {
                 return gates;
             }
         };
-        let inputs: BTreeMap<&str, BTreeMap<&str, usize>> = (self.experts.iter())
-            .map(|expert| {
-                (expert.id.as_str(), expert.modules().map(|m| (m.module.as_str(), m.a.shape[1])).collect())
-            })
-            .collect();
+        let inputs = map_of(self.experts.iter().map(|expert| {
+            let modules = expert.modules().map(|module| (module.module.as_str(), module.a.shape[1]));
+            (expert.id.as_str(), map_of(modules))
+        }));
         for (key, tensor) in &header.tensors {
             let found = parse_key(key).and_then(|(id, module)| {
                 let (id, modules) = inputs.get_key_value(id)?;

@@ -10,6 +10,7 @@ use super::{BaseReference, Catalog, ExpertRecord, FileReference, ModuleRecord, P
 use crate::error::{Error, ErrorCode, Result};
 use crate::experts::block_of;
 use crate::formats::layout;
+use crate::formats::overlap::overlaps;
 use crate::formats::peft::LARGEST_RANK;
 
 /// Beyond it JavaScript's numbers are no longer whole.
@@ -112,7 +113,7 @@ impl ExpertRecord {
         let ranges = self.pages.iter().map(|page| {
             (page.offset..page.offset.saturating_add(page.bytes), format!("page {:?}", page.block))
         });
-        problems.extend(overlaps(ranges.collect()));
+        problems.extend(shared_bytes(ranges.collect()));
         problems
     }
 
@@ -149,7 +150,7 @@ impl PageRecord {
             }
             most = most.saturating_add(module.gate_bytes());
         }
-        problems.extend(overlaps(ranges));
+        problems.extend(shared_bytes(ranges));
         if self.bytes > most {
             let expected = format!("at most {most}, what its factors and their gates take");
             problems.push(invalid("bytes", format!("is {}", self.bytes), expected));
@@ -198,14 +199,13 @@ fn hash_problem(sha256: &str) -> Option<Error> {
 }
 
 /// Pairs of neighbours that share bytes.
-fn overlaps(mut ranges: Vec<(Range<u64>, String)>) -> Vec<Error> {
-    ranges.sort_by_key(|(range, _)| (range.start, range.end));
-    let shared = ranges.windows(2).filter(|pair| pair[1].0.start < pair[0].0.end);
-    shared
-        .map(|pair| {
-            let [(first, name), (second, other)] = pair else { unreachable!("windows of two") };
-            let problem = format!("bytes {first:?}, and {other} has {second:?}");
-            invalid(name, problem, "ranges that do not overlap")
+fn shared_bytes(ranges: Vec<(Range<u64>, String)>) -> Vec<Error> {
+    let (ranges, names): (Vec<_>, Vec<_>) = ranges.into_iter().unzip();
+    let pairs = overlaps(ranges.into_iter().zip(0..).collect()).into_iter();
+    pairs
+        .map(|[(first, one), (second, other)]| {
+            let problem = format!("bytes {first:?}, and {} has {second:?}", names[other]);
+            invalid(&names[one], problem, "ranges that do not overlap")
         })
         .collect()
 }

@@ -20,6 +20,7 @@ pub(crate) mod json;
 pub mod layout;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod open;
+pub(crate) mod overlap;
 pub mod peft;
 pub mod quantize;
 pub mod safetensors;

@@ -9,6 +9,7 @@ use std::ops::Range;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::maps::map_of;
 
 /// Bytes before the header: its length, u64.
 pub const PREFIX: usize = 8;
@@ -104,7 +105,7 @@ impl Header {
             tensors.insert(name, tensor);
         }
         let metadata = header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone()));
-        let header = Header { file: file.to_string(), tensors, metadata: metadata.collect(), end };
+        let header = Header { file: file.to_string(), tensors, metadata: map_of(metadata), end };
         file_length.map_or(Ok(()), |length| header.check_length(length))?;
         Ok(header)
     }

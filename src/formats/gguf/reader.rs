@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Array, DEFAULT_ALIGNMENT, Gguf, MAGIC, TensorInfo, Value};
 use crate::error::{Error, ErrorCode, Result};
 use crate::formats::encoding::Encoding;
+use crate::formats::overlap::overlaps;
 
 /// ggml's limit on the length of a tensor's name, generously.
 const LONGEST_NAME: usize = 1 << 10;
@@ -88,18 +89,15 @@ fn check_disjoint(tensors: &[TensorInfo]) -> Result<()> {
     if let Some(pair) = by_name.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(invalid(pair[0], "appears twice", "each tensor once"));
     }
-    let mut by_start: Vec<&TensorInfo> = tensors.iter().collect();
-    by_start.sort_by_key(|tensor| (tensor.range.start, tensor.range.end));
-    for pair in by_start.windows(2) {
-        if pair[1].range.start < pair[0].range.end {
-            return Err(invalid(
-                &pair[1].name,
-                format!("begins at byte {}, within {}", pair[1].range.start, pair[0].name),
-                "tensors that do not overlap",
-            ));
-        }
+    let range = |tensor: &TensorInfo| tensor.range.start as u64..tensor.range.end as u64;
+    match overlaps(tensors.iter().map(range).zip(0..).collect()).first() {
+        None => Ok(()),
+        Some([(_, first), (range, second)]) => Err(invalid(
+            &tensors[*second].name,
+            format!("begins at byte {}, within {}", range.start, tensors[*first].name),
+            "tensors that do not overlap",
+        )),
     }
-    Ok(())
 }
 
 /// A tensor as the header has it, its place not yet checked.
