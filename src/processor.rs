@@ -2,6 +2,7 @@
 //!
 //! The one place with unsafe code: a function that was compiled for some instructions may be called only where they are.
 
+use crate::kernels::attend_together::{QUERIES, products};
 #[cfg(target_arch = "aarch64")]
 use crate::panels::arm;
 #[cfg(all(target_arch = "wasm32", feature = "relaxed-simd"))]
@@ -93,6 +94,18 @@ impl Processor {
         }
     }
 
+    /// How many floats four times are as much as half of its registers: 8, 16 or 32.
+    #[inline(always)]
+    pub(crate) fn lanes(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => 16,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Vnni => 32,
+            _ => 8,
+        }
+    }
+
     /// The sums of a panel's rows with each of some tokens, which have its form.
     #[inline(always)]
     #[cfg_attr(
@@ -135,7 +148,28 @@ impl Processor {
             // SAFETY: as in `multiply`.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Vnni if a.len().is_multiple_of(16) => unsafe { x86::avx512_dot(a, b) },
+            #[cfg(target_arch = "wasm32")]
+            _ if a.len().is_multiple_of(16) => wasm::dot(a, b),
             _ => otherwise(a, b),
+        }
+    }
+
+    /// [`attend_together::products`] in a function of its own: among much else the compiler keeps sums in memory.
+    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the processor was asked"))]
+    pub(crate) fn products<const LANES: usize>(
+        self,
+        rows: [&[f32]; QUERIES],
+        panel: &[f32],
+    ) -> [[f32; LANES]; QUERIES] {
+        match self.0 {
+            // SAFETY: as in `multiply`.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => unsafe { avx2_products(rows, panel) },
+            // SAFETY: as in `multiply`.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Vnni => unsafe { avx512_products(rows, panel) },
+            _ => plain_products(rows, panel),
         }
     }
 
@@ -180,6 +214,23 @@ impl Processor {
             Kind::Relaxed(_) => wasm::multiply_factor(panel, tokens),
         }
     }
+}
+
+#[inline(never)]
+fn plain_products<const LANES: usize>(rows: [&[f32]; QUERIES], panel: &[f32]) -> [[f32; LANES]; QUERIES] {
+    products(rows, panel)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn avx2_products<const LANES: usize>(rows: [&[f32]; QUERIES], panel: &[f32]) -> [[f32; LANES]; QUERIES] {
+    products(rows, panel)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn avx512_products<const LANES: usize>(rows: [&[f32]; QUERIES], panel: &[f32]) -> [[f32; LANES]; QUERIES] {
+    products(rows, panel)
 }
 
 #[cfg(target_arch = "x86_64")]

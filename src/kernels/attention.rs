@@ -2,8 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernels::{dot_by, softmax};
-use crate::processor::{Compute, Processor, vectors};
+use crate::kernels::attend::{KeysAndValues, attend};
+use crate::kernels::attend_together::{QUERIES, attend_together};
+use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
 use crate::tensor::Tensor;
@@ -65,108 +66,62 @@ pub fn record(
     recording.push(&KERNEL, &params, &[control, q.tensor, k.tensor, bias, out]);
 }
 
+/// From so many queries on, it pays to turn keys around.
+const TOGETHER: usize = QUERIES;
+
 fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     const Q: usize = 1;
     const OUT: usize = 4;
+    // Before they are cut: the bits must not depend on how many threads there are.
+    let kernel = match arguments[Q].rows {
+        ..TOGETHER => vectors::<OneByOne>,
+        _ => vectors::<Together>,
+    };
     match &mut scratch.team {
         Some(team) if arguments[Q].rows >= team.threads() => {
-            team.each_rows(arguments, &[Q, OUT], |part, scratch| vectors::<Attention>(params, part, scratch));
+            team.each_rows(arguments, &[Q, OUT], |part, scratch| kernel(params, part, scratch));
         }
-        _ => vectors::<Attention>(params, arguments, scratch),
+        _ => kernel(params, arguments, scratch),
     }
 }
 
-struct Attention;
+/// Each query by itself.
+struct OneByOne;
 
-impl Compute for Attention {
+impl Compute for OneByOne {
     #[inline(always)]
     fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
         let params: &Params = bytemuck::from_bytes(params);
         let [_, q, keys, bias, out] = arguments else { unreachable!("access list") };
-        let inner = out.cols;
-        let (queries, q_cols) = (q.as_slice::<f32>(), q.cols);
-        let key_count = keys.rows;
-        let keys = KeysAndValues {
-            floats: keys.as_slice(),
-            cols: keys.cols,
-            k: params.k_column as usize,
-            v: params.v_column as usize,
-            processor: scratch.processor,
-        };
-        let scores = &mut scratch.floats;
-        scores.clear();
-        scores.resize(key_count, 0.0);
-        let first = q.first_row;
-        for (index, out) in out.as_mut_slice::<f32>().chunks_exact_mut(inner).enumerate() {
-            let at = first + index;
-            let query = &queries[index * q_cols + params.q_column as usize..][..inner];
-            attend(query, at, &keys, bias, params.heads as usize, scores, out);
+        let keys = KeysAndValues::new(keys, params.k_column, params.v_column);
+        let (processor, heads, scores) = (scratch.processor, params.heads as usize, &mut scratch.floats);
+        let (first, inner, cols) = (q.first_row, out.cols, q.cols);
+        let queries =
+            q.as_slice::<f32>().chunks_exact(cols).zip(out.as_mut_slice::<f32>().chunks_exact_mut(inner));
+        for (index, (query, out)) in queries.enumerate() {
+            let query = &query[params.q_column as usize..][..inner];
+            attend(query, first + index, &keys, keys.count(), bias, heads, processor, scores, out);
         }
     }
 }
 
-/// Rows of keys and values.
-pub(crate) struct KeysAndValues<'a> {
-    pub floats: &'a [f32],
-    pub cols: usize,
-    /// First column of the keys.
-    pub k: usize,
-    /// First column of the values.
-    pub v: usize,
-    pub processor: Processor,
-}
+/// Some queries at a time.
+struct Together;
 
-/// One query, at position `at`, over as many keys as `scores` has room for.
-#[inline(always)]
-pub(crate) fn attend(
-    query: &[f32],
-    at: usize,
-    keys: &KeysAndValues,
-    bias: &Argument,
-    heads: usize,
-    scores: &mut [f32],
-    out: &mut [f32],
-) {
-    let d_kv = query.len() / heads;
-    let reach = (bias.rows / 2) as isize;
-    let bias = bias.as_slice::<f32>();
-    for head in 0..heads {
-        let lanes = head * d_kv..(head + 1) * d_kv;
-        for (j, score) in scores.iter_mut().enumerate() {
-            // Not divided by sqrt(d_kv): T5's initialisation accounts for it.
-            let key = &keys.floats[j * keys.cols + keys.k..][lanes.clone()];
-            *score = dot_by(keys.processor, &query[lanes.clone()], key);
-            if !bias.is_empty() {
-                let distance = (j as isize - at as isize).clamp(-reach, reach);
-                *score += bias[(reach + distance) as usize * heads + head];
-            }
-        }
-        softmax(scores);
-        let values = &keys.floats[keys.v + lanes.start..];
-        let (wide, rest) = out[lanes].as_chunks_mut::<WIDTH>();
-        for (index, out) in wide.iter_mut().enumerate() {
-            *out = mix(scores, &values[index * WIDTH..], keys.cols);
-        }
-        let first = wide.len() * WIDTH;
-        for (index, out) in rest.iter_mut().enumerate() {
-            [*out] = mix(scores, &values[first + index..], keys.cols);
+impl Compute for Together {
+    #[inline(always)]
+    fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
+        let params: &Params = bytemuck::from_bytes(params);
+        let [_, q, keys, bias, out] = arguments else { unreachable!("access list") };
+        let keys = KeysAndValues::new(keys, params.k_column, params.v_column);
+        let (column, heads) = (params.q_column as usize, params.heads as usize);
+        let (processor, room) = (scratch.processor, &mut scratch.floats);
+        match processor.lanes() {
+            8 => attend_together::<8>(q, column, &keys, bias, heads, processor, room, out),
+            16 => attend_together::<16>(q, column, &keys, bias, heads, processor, room, out),
+            _ => attend_together::<32>(q, column, &keys, bias, heads, processor, room, out),
         }
     }
-}
-
-/// Columns of values that are summed up together: as many as fit the registers of all processors.
-const WIDTH: usize = 32;
-
-/// `Σ_j probability_j v_j`, of the first columns of rows that are `stride` apart.
-#[inline(always)]
-fn mix<const COLUMNS: usize>(probabilities: &[f32], values: &[f32], stride: usize) -> [f32; COLUMNS] {
-    let mut sums = [0.0; COLUMNS];
-    for (probability, row) in probabilities.iter().zip(values.chunks(stride)) {
-        for (sum, value) in sums.iter_mut().zip(&row[..COLUMNS]) {
-            *sum += probability * value;
-        }
-    }
-    sums
 }
 
 /// Queries of one workgroup, where a CPU plays the GPU.

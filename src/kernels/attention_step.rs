@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernels::attention::{KeysAndValues, attend};
+use crate::kernels::attend::{KeysAndValues, attend};
 use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
@@ -59,14 +59,14 @@ impl Compute for AttentionStep {
         let position = control.control().position as usize;
         let (query, new) = qkv.as_slice::<f32>().split_at(inner);
         cache.as_mut_slice::<f32>()[position * 2 * inner..][..2 * inner].copy_from_slice(new);
-        let processor = scratch.processor;
-        let keys = KeysAndValues { floats: cache.as_slice(), cols: 2 * inner, k: 0, v: inner, processor };
-        let scores = &mut scratch.floats;
-        scores.clear();
+        let keys = KeysAndValues::new(cache, 0, inner as u32);
+        let heads = params.heads as usize;
         // For all steps to come.
-        scores.reserve(cache.rows);
-        scores.resize(position + 1, 0.0);
-        attend(query, position, &keys, bias, params.heads as usize, scores, out.as_mut_slice());
+        scratch.floats.clear();
+        scratch.floats.reserve(heads * cache.rows);
+        let Scratch { processor, floats: scores, .. } = scratch;
+        let out = out.as_mut_slice();
+        attend(query, position, &keys, position + 1, bias, heads, *processor, scores, out);
     }
 }
 

@@ -7,6 +7,8 @@
 //! whatever it computes. Layers that share an input are one product, and a norm or a non-linearity before a product
 //! belongs to it.
 
+pub(crate) mod attend;
+pub(crate) mod attend_together;
 pub mod attention;
 pub mod attention_step;
 pub(crate) mod choice;
@@ -119,10 +121,23 @@ pub(crate) fn exp(x: f32) -> f32 {
     power * f32::from_bits(((exponent - 1 + 127) << 23) as u32) * 2.0
 }
 
+/// `max x`, in sixteen side by side.
+#[inline(always)]
+fn greatest(x: &[f32]) -> f32 {
+    let mut greatest = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            greatest[lane] = greatest[lane].max(chunk[lane]);
+        }
+    }
+    greatest.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
 /// `x = exp(x − max x) / Σ exp(x − max x)`, in place.
 #[inline(always)]
 pub(crate) fn softmax(x: &mut [f32]) {
-    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let max = greatest(x);
     x.iter_mut().for_each(|x| *x = exp(*x - max));
     let inverse = 1.0 / total(x);
     x.iter_mut().for_each(|x| *x *= inverse);

@@ -154,3 +154,20 @@ pub fn multiply_factor<const TOKENS: usize>(
     }
     totals.map(cast)
 }
+
+/// `a · b` in sixteen sums, added in the order of [`kernels`](crate::kernels). What is longer than a multiple of sixteen is not
+/// looked at.
+#[inline(never)]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [f32x4_splat(0.0); 4];
+    for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
+        let (a, b): ([v128; 4], [v128; 4]) = (cast(*a), cast(*b));
+        for quarter in 0..4 {
+            sums[quarter] = f32x4_add(sums[quarter], f32x4_mul(a[quarter], b[quarter]));
+        }
+    }
+    let eight = [f32x4_add(sums[0], sums[2]), f32x4_add(sums[1], sums[3])];
+    let four = f32x4_add(eight[0], eight[1]);
+    let two = f32x4_add(four, i32x4_shuffle::<2, 3, 0, 1>(four, four));
+    f32x4_extract_lane::<0>(two) + f32x4_extract_lane::<1>(two)
+}

@@ -40,6 +40,13 @@ pub fn cases() -> Vec<Case> {
         cases.push(many(shape(tokens, tokens, 6, 64), true));
         cases.push(many(Shape { reach: Some(128), ..shape(tokens, tokens, 2, 7) }, true));
     }
+    // As many queries as are computed together, one more, and twice as many but one; with a bias that ends within reach, and without.
+    for queries in [4, 5, 7] {
+        for (keys, d_kv) in [(1, 64), (31, 5), (130, 64), (520, 40)] {
+            let reach = [None, Some(6)][queries % 2];
+            cases.push(many(Shape { reach, ..shape(queries, keys, 2, d_kv) }, false));
+        }
+    }
     cases.push(many(shape(2, 70, 1, 256), false));
     cases.push(step(shape(1, 70, 1, 256)));
     for fill in [
