@@ -4,18 +4,17 @@
 const models = new Map();
 
 /** Loads a subject, and returns how long that took, in milliseconds. */
-globalThis.load = async ({ subject, device, threads }) => {
+globalThis.load = async (subject, device, threads) => {
   const start = performance.now();
-  const [, type] = subject.split(" ");
-  const load = subject === "gander" ? loadGander : loadPeer;
-  models.set(subject, await load(device, threads, type));
+  const load = subject.engine === "gander" ? loadGander : loadPeer;
+  models.set(subject.name, await load(subject, device, threads));
   return performance.now() - start;
 };
 
 /** When each token came, in milliseconds since the question. */
-globalThis.answer = async ({ subject, tokens, newTokens }) => {
+globalThis.answer = async (subject, tokens, newTokens) => {
   const ids = Array.from({ length: tokens }, (_, index) => 100 + 37 * index);
-  return models.get(subject)(ids, newTokens);
+  return models.get(subject.name)(ids, newTokens);
 };
 
 globalThis.adapter = async () => {
@@ -24,9 +23,11 @@ globalThis.adapter = async () => {
   return [vendor, architecture, description].filter(Boolean).join(" ");
 };
 
-async function loadGander(device, threads) {
+async function loadGander({ catalog }, device, threads) {
   const { Gander } = await import("/dist/index.js");
-  const model = await Gander.load({ base: "base.gguf", device, threads });
+  // Experts stay once they have come.
+  const experts = catalog ? { experts: catalog, adapterPoolBytes: 3 * 2 ** 30 } : {};
+  const model = await Gander.load({ base: "base.gguf", device, threads, ...experts });
   if (device === "cpu" && model.device.threads !== threads) {
     throw new Error(
       `gander has ${model.device.threads} threads (${model.device.reason}); expected ${threads}`,
@@ -40,7 +41,7 @@ async function loadGander(device, threads) {
   };
 }
 
-async function loadPeer(device, threads, dtype) {
+async function loadPeer({ type }, device, threads) {
   const { AutoModelForSeq2SeqLM, Tensor, env } = await import(
     "/npm/@huggingface/transformers/dist/transformers.web.min.js"
   );
@@ -49,7 +50,7 @@ async function loadPeer(device, threads, dtype) {
   env.localModelPath = "/";
   env.backends.onnx.wasm.wasmPaths = "/npm/onnxruntime-web/dist/";
   env.backends.onnx.wasm.numThreads = threads;
-  const options = { device: device === "cpu" ? "wasm" : device, dtype };
+  const options = { device: device === "cpu" ? "wasm" : device, dtype: type };
   const model = await AutoModelForSeq2SeqLM.from_pretrained("peer", options);
   return async (ids, count) => {
     const input = new Tensor("int64", BigInt64Array.from(ids, BigInt), [1, ids.length]);

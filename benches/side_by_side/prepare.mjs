@@ -19,8 +19,9 @@ const cache = join(userCache, "side-by-side");
 /**
  * The folder to serve.
  * @param {string | undefined} models what random_model.py made, if it is there already
+ * @param {number[]} experts in `experts-N` the catalogue of so many random ones
  */
-export async function prepare(models) {
+export async function prepare(models, experts) {
   if (!existsSync(join(distFolder, "index.js"))) throw new Error("www/dist is not built; run npm run build");
   mkdirSync(cache, { recursive: true });
   const made = resolve(models ?? (await makeModels()));
@@ -42,6 +43,9 @@ export async function prepare(models) {
   symlinkSync(base, join(folder, "base.gguf"));
   symlinkSync(join(made, "peer"), join(folder, "peer"));
   symlinkSync(join(peer, "node_modules"), join(folder, "npm"));
+  for (const count of experts) {
+    symlinkSync(await randomExperts(base, count, cache), join(folder, `experts-${count}`));
+  }
   return folder;
 }
 

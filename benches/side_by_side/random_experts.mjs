@@ -7,24 +7,27 @@ import { say } from "../../scripts/lib/say.mjs";
 
 const blocks = 8;
 const [model, inner, feedForward] = [512, 384, 1024];
-const rank = 4;
 
 /** By layer: inputs and outputs. */
 const attention = { q: [model, inner], k: [model, inner], v: [model, inner], o: [inner, model] };
 const dense = { wi_0: [model, feedForward], wi_1: [model, feedForward], wo: [feedForward, model] };
+
+/** Of more than 64 experts a smaller one, so that all of them fit into WebAssembly's 4 GiB. */
+export const rankOf = (experts) => (experts > 64 ? 4 : 16);
 
 /**
  * Writes a catalogue of `count` experts, unless it is there.
  * @returns {Promise<string>} its folder
  */
 export async function randomExperts(base, count, into) {
-  const folder = join(into, `experts-${count}`);
+  const rank = rankOf(count);
+  const folder = join(into, `experts-${count}-rank-${rank}`);
   if (existsSync(folder)) return folder;
   say(`making ${count} random experts ...`);
   const work = `${folder}.work`;
   rmSync(work, { recursive: true, force: true });
   const names = Array.from({ length: count }, (_, index) => join(work, `expert-${index}`));
-  names.forEach(writeExpert);
+  for (const [index, name] of names.entries()) writeExpert(name, index, rank);
   const build = ["catalog", "build", "--base", base, ...names, "-o", join(work, "catalog")];
   await runOrThrow("cargo", ["run", "--release", "--quiet", "--bin", "gander", "--", ...build]);
   renameSync(join(work, "catalog"), folder);
@@ -32,7 +35,7 @@ export async function randomExperts(base, count, into) {
   return folder;
 }
 
-function writeExpert(folder, seed) {
+function writeExpert(folder, seed, rank) {
   const random = randomNumbers(seed + 1);
   const matrix = (rows, cols, scale) => Float32Array.from({ length: rows * cols }, () => scale * random());
   const tensors = {};

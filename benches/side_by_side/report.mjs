@@ -7,11 +7,14 @@ export function median(values) {
 }
 
 export function report({
-  rows,
+  own,
+  withExperts,
+  peers,
+  loads,
+  answers,
   device,
   threads,
-  types,
-  tokens,
+  lengths,
   newTokens,
   rounds,
   peerVersion,
@@ -19,33 +22,69 @@ export function report({
   adapter,
   machine,
 }) {
-  const [own, ...peers] = rows;
-  const line = ({ subject, loadMilliseconds, firstMilliseconds, tokensPerSecond }) =>
-    `| ${subject} | ${(loadMilliseconds / 1000).toFixed(1)} | ${firstMilliseconds.toFixed(0)} | ${tokensPerSecond.toFixed(2)} |`;
-  const ratio = (peer) =>
-    `| ${peer.subject} | ${(peer.firstMilliseconds / own.firstMilliseconds).toFixed(1)} × sooner | ` +
-    `${(own.tokensPerSecond / peer.tokensPerSecond).toFixed(1)} × the tokens per second |`;
   const where = {
     cpu: `- ${browser}; ${threads === 1 ? "one thread" : `${threads} threads`} each`,
     webgpu: `- ${browser}, adapter: ${adapter}. SwiftShader is a CPU that plays a GPU: ratios on it say how much work each engine asks for,
   not how fast a GPU is`,
   }[device];
-  const name = device === "cpu" ? "bench" : "bench:webgpu";
+  const again = [
+    `npm run ${device === "cpu" ? "bench" : "bench:webgpu"} -- --threads ${threads} --tokens ${lengths.join(",")}`,
+    `--new-tokens ${newTokens} --rounds ${rounds} --types ${peers.map(({ type }) => type).join(",")}`,
+    ...(withExperts.length > 0 ? [`--experts ${withExperts.map(({ experts }) => experts).join(",")}`] : []),
+  ].join(" ");
+  const experts =
+    withExperts.length > 0
+      ? `\n- random experts for every linear layer, k = 2: ${withExperts
+          .map(({ experts, rank }) => `${experts} of rank ${rank}`)
+          .join(", ")}; all that are wanted are in memory`
+      : "";
+
+  const loadLine = (subject) => {
+    const { milliseconds, bytes } = loads.get(subject.name);
+    const mine = loads.get(own.name);
+    const against =
+      subject.engine === own.engine
+        ? ["", ""]
+        : [times(milliseconds / mine.milliseconds), times(bytes / mine.bytes)];
+    return cells(subject.name, (milliseconds / 1000).toFixed(2), (bytes / 2 ** 20).toFixed(0), ...against);
+  };
+  const answerLine = (tokens, subject) => {
+    const { firstMilliseconds, tokensPerSecond } = answers.get(`${subject.name} ${tokens}`);
+    const mine = answers.get(`${own.name} ${tokens}`);
+    const [first, rate] = [
+      firstMilliseconds / mine.firstMilliseconds,
+      mine.tokensPerSecond / tokensPerSecond,
+    ];
+    const against =
+      subject === own
+        ? ["", ""]
+        : subject.engine === own.engine
+          ? [`+${percent(first - 1)} time`, `+${percent(rate - 1)} time`]
+          : [times(first), times(rate)];
+    return cells(tokens, subject.name, firstMilliseconds.toFixed(1), tokensPerSecond.toFixed(1), ...against);
+  };
+  const subjects = [own, ...withExperts, ...peers];
   return `# gander beside transformers.js ${peerVersion}, both on ${device === "cpu" ? "the CPU" : "WebGPU"}
 
 ${where}
 - ${machine}
 - a random-weight flan-t5-small each: gander Q8_0 (8.5 bits a weight), the peer as named (q8: ONNX Runtime's dynamic quantisation, 8
-  bits a weight; q4: MatMulNBits, blocks of 32)
-- ${tokens} tokens in, ${newTokens} out, greedy; ${rounds} rounds in turn on one page after one that does not count; medians
-- again: \`npm run ${name} -- --threads ${threads} --tokens ${tokens} --new-tokens ${newTokens} --rounds ${rounds} --types ${types.join(",")}\`
+  bits a weight; q4: MatMulNBits, blocks of 32)${experts}
+- ${newTokens} tokens out, greedy; ${rounds} rounds in turn on one page after one that does not count; medians
+- loading: from loopback, in a browser of its own; memory: the most that the page's process held above an empty page, the first answer
+  included
+- again: \`${again}\`
 
-| engine | load s | first token ms | tokens/s after it |
-|---|---|---|---|
-${rows.map(line).join("\n")}
+| engine | load s | memory MiB | gander loads sooner by | and with less by |
+|---|---|---|---|---|
+${subjects.map(loadLine).join("\n")}
 
-| gander against | first token | decoding |
-|---|---|---|
-${peers.map(ratio).join("\n")}
+| tokens in | engine | first token ms | tokens/s after it | gander's first token is sooner by | its rate is greater by |
+|---|---|---|---|---|---|
+${lengths.flatMap((tokens) => subjects.map((subject) => answerLine(tokens, subject))).join("\n")}
 `;
 }
+
+const cells = (...values) => `| ${values.join(" | ")} |`;
+const times = (ratio) => `${ratio.toFixed(1)} ×`;
+const percent = (share) => `${(100 * share).toFixed(0)} %`;
