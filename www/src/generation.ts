@@ -1,6 +1,7 @@
 // One running answer: a stream of pieces and a promise of the whole, in one object.
 
 import { aborted } from "./errors.ts";
+import type { PlainPiece } from "./host.ts";
 import type { Answer, Piece } from "./types.ts";
 import { linked } from "./waiting.ts";
 
@@ -18,7 +19,10 @@ type OnRejected<Rejected> = ((error: any) => Rejected | PromiseLike<Rejected>) |
 export class Generation implements AsyncIterable<Piece>, Promise<Answer> {
   /** @ignore */
   readonly [Symbol.toStringTag] = "Generation";
-  readonly #pieces: Piece[] = [];
+  readonly #pieces: PlainPiece[] = [];
+  readonly #name: (piece: PlainPiece) => Piece;
+  /** Those that somebody read. */
+  readonly #named: Piece[] = [];
   readonly #answer: Promise<Answer>;
   readonly #stop: AbortController;
   #ended = false;
@@ -31,11 +35,16 @@ export class Generation implements AsyncIterable<Piece>, Promise<Answer> {
   #wakeReaders: () => void = () => {};
   #news = this.#nextNews();
 
-  /** @internal */
+  /**
+   * @param name makes of a piece what a reader gets; only once somebody reads it: most want the whole alone
+   * @internal
+   */
   constructor(
-    run: (onPiece: (piece: Piece) => Promise<void> | undefined, signal: AbortSignal) => Promise<Answer>,
+    run: (onPiece: (piece: PlainPiece) => Promise<void> | undefined, signal: AbortSignal) => Promise<Answer>,
+    name: (piece: PlainPiece) => Piece,
     signal: AbortSignal | undefined,
   ) {
+    this.#name = name;
     this.#stop = signal ? linked(signal) : new AbortController();
     const stopped = this.#stop.signal;
     this.#answer = stopped.aborted
@@ -79,9 +88,11 @@ export class Generation implements AsyncIterable<Piece>, Promise<Answer> {
       for (;;) {
         const piece = this.#pieces[next];
         if (piece) {
+          const named = this.#named[next] ?? this.#name(piece);
+          this.#named[next] = named;
           next++;
           this.#markRead(next);
-          yield piece;
+          yield named;
         } else if (this.#ended) {
           await this.#answer;
           return;
@@ -95,7 +106,7 @@ export class Generation implements AsyncIterable<Piece>, Promise<Answer> {
   }
 
   /** @returns a promise of its being read, if it is to be waited for */
-  #add(piece: Piece): Promise<void> | undefined {
+  #add(piece: PlainPiece): Promise<void> | undefined {
     this.#pieces.push(piece);
     this.#announce();
     if (!this.#isRead || this.#isAwaited) return undefined;

@@ -104,17 +104,17 @@ export class Gander {
     } catch (error) {
       wrong = error;
     }
-    const run = async (onPiece: (piece: Piece) => Promise<void> | void, stop: AbortSignal) => {
+    const ids = this.experts.map(({ id }) => id);
+    const run = async (onPiece: GenerateEvents["onPiece"], stop: AbortSignal) => {
       if (wrong) throw wrong;
-      const ids = this.experts.map(({ id }) => id);
       const events: GenerateEvents = {
-        onPiece: (piece) => onPiece(named(piece, ids)),
+        onPiece,
         onProgress: listener(options.onProgress),
         onDevice: this.#onDevice,
       };
       return traced(await this.#host.generate(runRequest(input, options), events, stop));
     };
-    return new Generation(run, wrong ? undefined : options.signal);
+    return new Generation(run, (piece) => named(piece, ids), wrong ? undefined : options.signal);
   }
 
   /**

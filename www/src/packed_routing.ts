@@ -10,13 +10,17 @@ export interface PackedRouting {
   words: Uint32Array;
 }
 
-/** What the words are. */
-export interface ReadRouting {
+/** What its words begin with. */
+export interface RoutingHead {
   firstToken: number;
   tokens: number;
   topK: number;
   /** How many experts behind the chosen are told. */
   runnersUp: number;
+}
+
+/** What the words are. */
+export interface ReadRouting extends RoutingHead {
   /**
    * (modules, tokens, topK + runnersUp): the expert's place among all of the model, or {@link noPlace}; the chosen, then the
    * runners-up.
@@ -29,15 +33,24 @@ export interface ReadRouting {
 /** Stands in `choices` where fewer than `topK` experts serve a token. */
 export const noPlace = 0xffffffff;
 
-/** Words before the choices: those of `ReadRouting` that are one number. */
-const HEAD = 4;
+/** Words before the choices. */
+export const HEAD = 4;
 
-export function readRouting({ words }: PackedRouting): ReadRouting {
-  const [firstToken = 0, tokens = 0, topK = 0, runnersUp = 0] = words;
-  const cells = (words.length - HEAD) / 2;
+export function headOf({ words }: PackedRouting): RoutingHead {
+  return { firstToken: words[0] ?? 0, tokens: words[1] ?? 0, topK: words[2] ?? 0, runnersUp: words[3] ?? 0 };
+}
+
+/** How many choices there are, behind which come as many weights. */
+export function cellsOf({ words }: PackedRouting): number {
+  return (words.length - HEAD) / 2;
+}
+
+export function readRouting(packed: PackedRouting): ReadRouting {
+  const { words } = packed;
+  const cells = cellsOf(packed);
   const choices = words.subarray(HEAD, HEAD + cells);
   const weights = new Float32Array(words.buffer, words.byteOffset + 4 * (HEAD + cells), cells);
-  return { firstToken, tokens, topK, runnersUp, choices, weights };
+  return { ...headOf(packed), choices, weights };
 }
 
 /** For another thread: posting a part of an array posts all of it. */

@@ -2,7 +2,7 @@
 
 import { readsInput } from "./layers.ts";
 import { Numbering } from "./numbering.ts";
-import { noPlace, type PackedRouting, type ReadRouting, readRouting } from "./packed_routing.ts";
+import { cellsOf, HEAD, headOf, type PackedRouting, type RoutingHead } from "./packed_routing.ts";
 
 /** A token of the input or of the output. */
 export interface TracedToken {
@@ -54,103 +54,150 @@ export function packTrace(
   outputTokens: readonly TracedToken[],
 ): TraceData {
   const experts = new Experts(ids);
-  const read = parts.map((part) => ({ modules: part.modules, ...readRouting(part) }));
-  const input = packTable(read, readsInput, inputTokens, experts);
-  const output = packTable(read, (module) => !readsInput(module), outputTokens, experts);
+  const input = layOut(parts, true, inputTokens);
+  const output = layOut(parts, false, outputTokens);
   // Those that were chosen anywhere have the first numbers.
-  return { experts: experts.list, input: withNext(input, experts), output: withNext(output, experts) };
+  const [ofInput, ofOutput] = [chosen(input, experts), chosen(output, experts)];
+  return {
+    experts: experts.list,
+    input: { ...ofInput, ...next(input, experts) },
+    output: { ...ofOutput, ...next(output, experts) },
+  };
 }
 
 /** The experts of a trace, numbered in the order in which they come. */
 class Experts {
   readonly list: string[] = [];
+  /** By place; {@link noExpert} where it has not come yet. */
+  readonly numbers: Uint16Array;
   readonly #ids: readonly string[];
-  /** By place. */
-  readonly #numbers: Uint16Array;
 
   constructor(ids: readonly string[]) {
     this.#ids = ids;
-    this.#numbers = new Uint16Array(ids.length).fill(noExpert);
+    this.numbers = new Uint16Array(ids.length).fill(noExpert);
   }
 
-  numberOf(place: number): number {
-    // To read behind the end of an array takes long.
-    if (place >= this.#ids.length) return noExpert;
-    const known = this.#numbers[place] ?? noExpert;
-    if (known !== noExpert) return known;
-    const number = this.list.push(this.#ids[place] ?? "") - 1;
-    this.#numbers[place] = number;
+  /** Of one that has no number yet. */
+  add(place: number): number {
+    const id = this.#ids[place];
+    if (id === undefined) return noExpert;
+    const number = this.list.push(id) - 1;
+    this.numbers[place] = number;
     return number;
   }
 }
 
-/** A table, and the places of those who would have been next. */
-interface Packed {
-  table: TableData;
-  next: { count: number; places: Uint32Array; weights: Float32Array };
+/** A part of a table, and for each of its modules the table's column, or -1 where it is in none. */
+interface PlacedPart {
+  head: RoutingHead;
+  words: Uint32Array;
+  /** How far behind a choice its weight is. */
+  toWeight: number;
+  columns: readonly number[];
 }
 
-function withNext({ table, next }: Packed, experts: Experts): TableData {
-  if (next.count === 0) return table;
-  const nextChoices = new Uint16Array(next.places.length);
-  for (let slot = 0; slot < nextChoices.length; slot++) {
-    nextChoices[slot] = experts.numberOf(next.places[slot] ?? noPlace);
-  }
-  return { ...table, runnersUp: next.count, nextChoices, nextWeights: next.weights };
+/** What a table is made of. */
+interface Layout {
+  modules: readonly string[];
+  tokens: readonly TracedToken[];
+  topK: number;
+  runnersUp: number;
+  parts: PlacedPart[];
 }
 
-function packTable(
-  parts: readonly (ReadRouting & { modules: string })[],
-  isWanted: (module: string) => boolean,
-  tokens: readonly TracedToken[],
-  experts: Experts,
-): Packed {
+interface ToldModule {
+  name: string;
+  readsInput: boolean;
+}
+
+/** By the names of all modules of a part. Kept, since the answers of a model have two of them again and again. */
+const told = new Map<string, readonly ToldModule[]>();
+
+function toldModules(names: string): readonly ToldModule[] {
+  const known = told.get(names);
+  if (known) return known;
+  const modules = names.split("\n").map((name) => ({ name, readsInput: readsInput(name) }));
+  // Of a few models at most.
+  if (told.size >= 8) told.clear();
+  told.set(names, modules);
+  return modules;
+}
+
+function layOut(parts: readonly PackedRouting[], ofInput: boolean, tokens: readonly TracedToken[]): Layout {
   const modules = new Numbering<string>();
-  /** Where the modules of a part go, by their names: nearly all parts have the same. */
-  const known = new Map<string, (number | null)[]>();
-  let topK = 0;
-  let runnersUp = 0;
+  const layout: Layout = { modules: modules.list, tokens, topK: 0, runnersUp: 0, parts: [] };
+  // Nearly all parts have the same modules.
+  let names = "";
+  let columns: number[] = [];
+  let isEmpty = true;
   for (const part of parts) {
-    const columns =
-      known.get(part.modules) ??
-      part.modules.split("\n").map((module) => (isWanted(module) ? modules.numberOf(module) : null));
-    known.set(part.modules, columns);
-    if (columns.every((column) => column === null)) continue;
-    topK = Math.max(topK, part.topK);
-    runnersUp = Math.max(runnersUp, part.runnersUp);
+    if (part.modules !== names) {
+      names = part.modules;
+      columns = toldModules(names).map((module) =>
+        module.readsInput === ofInput ? modules.numberOf(module.name) : -1,
+      );
+      isEmpty = columns.every((column) => column < 0);
+    }
+    if (isEmpty) continue;
+    const head = headOf(part);
+    layout.topK = Math.max(layout.topK, head.topK);
+    layout.runnersUp = Math.max(layout.runnersUp, head.runnersUp);
+    layout.parts.push({ head, words: part.words, toWeight: cellsOf(part), columns });
   }
-  const moduleCount = modules.list.length;
-  const cells = tokens.length * moduleCount;
-  const choices = new Uint16Array(cells * topK).fill(noExpert);
+  return layout;
+}
+
+function chosen(layout: Layout, experts: Experts): TableData {
+  const { modules, tokens, topK } = layout;
+  return { modules, tokens, topK, ...fill(layout, topK, false, experts) };
+}
+
+function next(
+  layout: Layout,
+  experts: Experts,
+): Pick<TableData, "runnersUp" | "nextChoices" | "nextWeights"> {
+  const { runnersUp } = layout;
+  if (runnersUp === 0) return {};
+  const { choices, weights } = fill(layout, runnersUp, true, experts);
+  return { runnersUp, nextChoices: choices, nextWeights: weights };
+}
+
+/** The chosen of all cells, `width` each, or those behind them. */
+function fill(
+  { modules, tokens, parts }: Layout,
+  width: number,
+  isNext: boolean,
+  experts: Experts,
+): Pick<TableData, "choices" | "weights"> {
+  const rowWidth = modules.length * width;
+  const choices = new Uint16Array(tokens.length * rowWidth).fill(noExpert);
   const weights = new Float32Array(choices.length);
-  const places = new Uint32Array(cells * runnersUp).fill(noPlace);
-  const nextWeights = new Float32Array(places.length);
-  for (const part of parts) {
-    const columns = known.get(part.modules) ?? [];
-    const tokenCount = Math.min(part.tokens, tokens.length - part.firstToken);
-    const told = part.topK + part.runnersUp;
+  // As the bits that they are in a part: a view of each part's weights would cost more than all that is done with them.
+  const bits = new Uint32Array(weights.buffer);
+  const { numbers } = experts;
+  for (const { head, words, toWeight, columns } of parts) {
+    const told = head.topK + head.runnersUp;
+    const first = HEAD + (isNext ? head.topK : 0);
+    const count = isNext ? head.runnersUp : head.topK;
+    const tokenCount = Math.min(head.tokens, tokens.length - head.firstToken);
     for (let row = 0; row < columns.length; row++) {
-      const column = columns[row] ?? null;
-      if (column === null) continue;
-      let from = row * part.tokens * told;
-      let cell = part.firstToken * moduleCount + column;
+      const column = columns[row] as number;
+      if (column < 0) continue;
+      let from = first + row * head.tokens * told;
+      let to = head.firstToken * rowWidth + column * width;
       for (let token = 0; token < tokenCount; token++) {
-        for (let slot = 0; slot < part.topK; slot++) {
-          const place = part.choices[from + slot] ?? noPlace;
-          if (place === noPlace) break;
-          choices[cell * topK + slot] = experts.numberOf(place);
-          weights[cell * topK + slot] = part.weights[from + slot] ?? 0;
-        }
-        for (let slot = 0; slot < part.runnersUp; slot++) {
-          const at = from + part.topK + slot;
-          places[cell * runnersUp + slot] = part.choices[at] ?? noPlace;
-          nextWeights[cell * runnersUp + slot] = part.weights[at] ?? 0;
+        for (let slot = 0; slot < count; slot++) {
+          const place = words[from + slot] as number;
+          // Those that are there come first. To read behind the end of an array takes long.
+          if (place >= numbers.length) break;
+          const number = numbers[place] as number;
+          choices[to + slot] = number === noExpert ? experts.add(place) : number;
+          bits[to + slot] = words[from + slot + toWeight] as number;
         }
         from += told;
-        cell += moduleCount;
+        to += rowWidth;
       }
     }
   }
-  const table = { modules: modules.list, tokens, topK, choices, weights };
-  return { table, next: { count: runnersUp, places, weights: nextWeights } };
+  return { choices, weights };
 }

@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GanderError } from "../../../www/src/errors.ts";
 import { Generation } from "../../../www/src/generation.ts";
+import type { PlainPiece } from "../../../www/src/host.ts";
 import type { Answer, Piece } from "../../../www/src/types.ts";
 
 const answer = { text: "abc" } as Answer;
+const named = ({ text, tokenId }: PlainPiece): Piece => ({ text, tokenId });
 const pause = () => new Promise((resolve) => setTimeout(resolve, 1));
 
-async function spell(onPiece: (piece: Piece) => void, signal: AbortSignal): Promise<Answer> {
+async function spell(onPiece: (piece: PlainPiece) => void, signal: AbortSignal): Promise<Answer> {
   for (const text of "abc") {
     await pause();
     if (signal.aborted) throw new GanderError("aborted", "generate", "stopped", "the end");
@@ -23,7 +25,7 @@ async function textOf(pieces: AsyncIterable<Piece>): Promise<string> {
 }
 
 test("it can be looped over and awaited, in any order and more than once", async () => {
-  const generation = new Generation(spell, undefined);
+  const generation = new Generation(spell, named, undefined);
   assert.equal(await textOf(generation), "abc");
   assert.equal(await generation, answer);
   assert.equal(await textOf(generation), "abc");
@@ -34,10 +36,11 @@ test("it has all that a promise has", async () => {
   const ends: string[] = [];
   const failing = new Generation(
     () => Promise.reject(new GanderError("network", "x", "gone", "there")),
+    named,
     undefined,
   );
   assert.equal(await failing.catch((error) => error.code), "network");
-  assert.equal(await new Generation(spell, undefined).finally(() => ends.push("end")), answer);
+  assert.equal(await new Generation(spell, named, undefined).finally(() => ends.push("end")), answer);
   await assert.rejects(
     failing.finally(() => ends.push("end")),
     { code: "network" },
@@ -46,24 +49,43 @@ test("it has all that a promise has", async () => {
 });
 
 test("two loops at once both get every piece", async () => {
-  const generation = new Generation(spell, undefined);
+  const generation = new Generation(spell, named, undefined);
   assert.deepEqual(await Promise.all([textOf(generation), textOf(generation)]), ["abc", "abc"]);
+});
+
+test("a piece is named once, and only if somebody reads it", async () => {
+  const names: string[] = [];
+  const name = (piece: PlainPiece) => {
+    names.push(piece.text);
+    return named(piece);
+  };
+  const generation = new Generation(spell, name, undefined);
+  await generation;
+  assert.deepEqual(names, []);
+  const loops: Piece[][] = [[], []];
+  for (const pieces of loops) for await (const piece of generation) pieces.push(piece);
+  assert.deepEqual(names, ["a", "b", "c"]);
+  assert.ok(loops[1]?.every((piece, index) => piece === loops[0]?.[index]));
 });
 
 /** Hands out ten pieces at once and notes which were read. */
 function tenPieces() {
   const read: number[] = [];
   let finish: () => void = () => {};
-  const generation = new Generation(async (onPiece) => {
-    await pause();
-    for (let index = 0; index < 10; index++) {
-      Promise.resolve(onPiece({ text: `${index}`, tokenId: 0 })).then(() => read.push(index));
-    }
-    await new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    return answer;
-  }, undefined);
+  const generation = new Generation(
+    async (onPiece) => {
+      await pause();
+      for (let index = 0; index < 10; index++) {
+        Promise.resolve(onPiece({ text: `${index}`, tokenId: 0 })).then(() => read.push(index));
+      }
+      await new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      return answer;
+    },
+    named,
+    undefined,
+  );
   return { generation, read, finish: () => finish() };
 }
 
@@ -105,7 +127,7 @@ test("where nobody loops, or somebody awaits the whole, every piece counts as re
 });
 
 test("leaving a loop early stops the generation", async () => {
-  const generation = new Generation(spell, undefined);
+  const generation = new Generation(spell, named, undefined);
   for await (const piece of generation) {
     assert.equal(piece.text, "a");
     break;
@@ -114,12 +136,12 @@ test("leaving a loop early stops the generation", async () => {
 });
 
 test("a failure comes out of the loop after the pieces before it, and out of the promise", async () => {
-  const failing = async (onPiece: (piece: Piece) => void) => {
+  const failing = async (onPiece: (piece: PlainPiece) => void) => {
     onPiece({ text: "a", tokenId: 0 });
     await pause();
     throw new GanderError("network", "x", "gone", "there");
   };
-  const generation = new Generation(failing, undefined);
+  const generation = new Generation(failing, named, undefined);
   const seen: string[] = [];
   await assert.rejects(
     async () => {
@@ -134,7 +156,7 @@ test("a failure comes out of the loop after the pieces before it, and out of the
 test("a signal that has already fired starts nothing", async () => {
   const stop = new AbortController();
   stop.abort();
-  const generation = new Generation(() => assert.fail("it ran"), stop.signal);
+  const generation = new Generation(() => assert.fail("it ran"), named, stop.signal);
   await assert.rejects(async () => await generation, { code: "aborted" });
 });
 
@@ -142,7 +164,7 @@ test("a generation that nobody looks at makes no unhandled rejection", async () 
   const unhandled: unknown[] = [];
   const note = (error: unknown) => unhandled.push(error);
   process.on("unhandledRejection", note);
-  new Generation(() => Promise.reject(new Error("unseen")), undefined);
+  new Generation(() => Promise.reject(new Error("unseen")), named, undefined);
   await pause();
   await pause();
   process.off("unhandledRejection", note);

@@ -110,19 +110,23 @@ test("an abort reaches the worker between two steps, and the model stays usable"
 /** An answer of many pieces as users get it. */
 function longAnswer() {
   const arrived: string[] = [];
-  const generation = new Generation(async (onPiece, stop) => {
-    const events = {
-      onPiece: ({ routing: _, ...piece }: PlainPiece) => {
-        arrived.push(piece.text);
-        return onPiece(piece);
-      },
-      onProgress() {},
-      onDevice() {},
-    };
-    const request = { input: "x".repeat(2000), options: { maxNewTokens: 2000 } };
-    const { routing: _, ...answer } = await host.generate(request, events, stop);
-    return answer;
-  }, undefined);
+  const generation = new Generation(
+    async (onPiece, stop) => {
+      const events = {
+        onPiece: ({ routing: _, ...piece }: PlainPiece) => {
+          arrived.push(piece.text);
+          return onPiece(piece);
+        },
+        onProgress() {},
+        onDevice() {},
+      };
+      const request = { input: "x".repeat(2000), options: { maxNewTokens: 2000 } };
+      const { routing: _, ...answer } = await host.generate(request, events, stop);
+      return answer;
+    },
+    ({ routing: _, ...piece }) => piece,
+    undefined,
+  );
   return { generation, arrived };
 }
 
