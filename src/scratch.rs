@@ -30,12 +30,36 @@ pub struct Scratch {
     pub scored: Vec<(u32, f32)>,
     /// The best experts so far, best first: the gate's row and its score.
     pub ranking: Vec<(u32, f32)>,
+    /// What the routing of some tokens tells.
+    pub routed: Routed,
     /// Logits on their way.
     pub logits: Vec<f32>,
     /// What is left of those that went by.
     pub choice: Choice,
     /// Work with the factors of experts, sorted by where they are: a factor is read once for all tokens that want it.
     pub order: Vec<FactorUse>,
+}
+
+/// What routing tells, beside what it leaves for the linear layers.
+#[derive(Debug, Default)]
+pub struct Routed {
+    /// The first of the tokens.
+    pub first_token: usize,
+    /// Token by token and site by site, as [`Choices`](crate::kernels::route::Choices) has them.
+    pub choices: Vec<u32>,
+    /// Pages, some of them more than once.
+    pub wanted: Vec<u32>,
+    /// Whether one of them is absent.
+    pub missed: bool,
+}
+
+impl Routed {
+    /// Of no token so far.
+    pub fn clear(&mut self) {
+        self.choices.clear();
+        self.wanted.clear();
+        self.missed = false;
+    }
 }
 
 /// What is left of logits that went by.
@@ -86,6 +110,7 @@ impl Default for Scratch {
             row_biases: Vec::new(),
             scored: Vec::new(),
             ranking: Vec::new(),
+            routed: Routed::default(),
             logits: Vec::new(),
             choice: Choice::default(),
             order: Vec::new(),

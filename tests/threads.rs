@@ -9,7 +9,8 @@ use std::rc::Rc;
 use gander::device::{Cpu, Device, WeightLayout};
 use gander::quant::Values;
 use gander::sampling::Sampling;
-use gander::session::{Request, Session, Step};
+use gander::session::{Request, Routing, Session, Step};
+use gander::strategies::Strategy;
 use gander::synthetic;
 use gander::threads::MOST_THREADS;
 use support::base_without_text;
@@ -112,4 +113,49 @@ fn a_token_chosen_on_the_way_of_the_head_is_the_one_chosen_from_all_logits() {
 #[test]
 fn no_threads_are_one() {
     assert_eq!(Cpu::new(WeightLayout::Panels, 0).threads(), 1);
+}
+
+/// All that an answer tells of its routing, from no page at all: which pages were missed, step by step, and who serves each token.
+fn routed(threads: usize, strategy: Strategy, tokens: u32) -> (Vec<Vec<u32>>, Vec<Routing>, Vec<u32>) {
+    let mut config = synthetic::config(96, 3, 160, 2, 300);
+    config.eos_token_ids.clear();
+    let checkpoint = synthetic::checkpoint(&config, 1, |_, floats| Values::q8_0_from(floats));
+    let device = Device::cpu_with_threads(threads);
+    let mut session = Session::on(device, base_without_text(checkpoint)).unwrap();
+    let (experts, pages): (Vec<_>, Vec<_>) =
+        (0..7).map(|index| synthetic::expert(&config, &index.to_string(), 3, 2 + index)).unzip();
+    session.add_experts(experts).unwrap();
+    let pages = pages.concat();
+    let input_ids = Some((2..2 + tokens).collect());
+    let request = Request { input_ids, max_new_tokens: 5, strategy, trace: true, ..Request::default() };
+    session.start(request).unwrap();
+    let (mut missed, mut routing) = (Vec::new(), Vec::new());
+    loop {
+        match session.step().unwrap() {
+            Step::Token(token) => routing.push(token.routing),
+            Step::Missing(missing) => {
+                for page in &missing {
+                    session.provide(*page, &pages[*page as usize]).unwrap();
+                }
+                missed.push(missing);
+            }
+            Step::Done(_) => break,
+        }
+    }
+    routing.push(session.encoder_routing());
+    (missed, routing, session.output_ids().to_vec())
+}
+
+#[test]
+fn any_number_of_threads_tells_the_same_of_routing() {
+    for strategy in [Strategy::Phatgoose, Strategy::Gated, Strategy::Random, Strategy::Spectr] {
+        for tokens in [1, 8, 29] {
+            let expected = routed(1, strategy.clone(), tokens);
+            assert!(!expected.0.is_empty() && expected.1.len() == 6, "{strategy:?}: {expected:?}");
+            for threads in [2, 3, MOST_THREADS] {
+                let found = routed(threads, strategy.clone(), tokens);
+                assert_eq!(found, expected, "{strategy:?}, {threads} threads, {tokens} tokens in");
+            }
+        }
+    }
 }

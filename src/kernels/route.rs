@@ -9,8 +9,8 @@ use crate::kernels::score::{LOWEST, Rule};
 use crate::kernels::{ABSENT, WAIVED, dot, dot_by};
 use crate::panels::Factor;
 use crate::processor::{Compute, Processor, vectors};
-use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
-use crate::scratch::{FactorUse, Scratch};
+use crate::recording::{Access, Argument, Control, Dispatch, Kernel, Program, Recording, Target};
+use crate::scratch::{FactorUse, Routed, Scratch};
 use crate::tensor::{DType, Tensor};
 use crate::wgsl::wgsl;
 
@@ -28,7 +28,7 @@ pub static KERNEL: Kernel = Kernel {
         Access::Write,
         Access::Write,
     ],
-    cpu: vectors::<Route>,
+    cpu,
     gpu,
     on_the_way: None,
 };
@@ -251,16 +251,83 @@ pub fn record(
     recording.push(&KERNEL, &params, &tensors);
 }
 
+/// Tokens that a thread should have, so that it reads gates and factors for enough of them.
+const LEAST_TOKENS: usize = 4;
+
+fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
+    const X: usize = 1;
+    const DELTAS: usize = 8;
+    let [control, x, norm, gates, table, pool, flags, choices, deltas] = arguments else {
+        unreachable!("access list")
+    };
+    let (control, tokens) = (control.to_read(), x.rows);
+    // Threads share what they write beside the deltas, so each tells it, and it is noted behind them.
+    let mut arguments = [
+        control.share(),
+        x.to_read(),
+        norm.to_read(),
+        gates.to_read(),
+        table.to_read(),
+        pool.to_read(),
+        flags.to_read(),
+        Argument::NONE,
+        deltas.reborrow(),
+    ];
+    match &mut scratch.team {
+        Some(team) if tokens >= LEAST_TOKENS * team.threads() => {
+            team.scratches().iter_mut().for_each(|scratch| scratch.routed.clear());
+            team.each_rows(&mut arguments, &[X, DELTAS], |part, scratch| {
+                vectors::<Route>(params, part, scratch);
+            });
+        }
+        _ => vectors::<Route>(params, &mut arguments, scratch),
+    }
+    let params: &Params = bytemuck::from_bytes(params);
+    let routed = match &mut scratch.team {
+        Some(team) if tokens >= LEAST_TOKENS * team.threads() => team.scratches(),
+        _ => std::slice::from_mut(scratch),
+    };
+    for Scratch { routed, .. } in routed {
+        note(params, control.control(), routed, tokens, flags.as_mut_slice(), choices.as_mut_slice());
+    }
+}
+
+/// What the routing of some tokens tells, noted where it belongs among all `tokens`.
+fn note(
+    params: &Params,
+    control: Control,
+    routed: &Routed,
+    tokens: usize,
+    flags: &mut [u32],
+    choices: &mut [u32],
+) {
+    let sites = params.sites as usize;
+    let told = 2 * (params.top_k + params.runners_up) as usize;
+    let step = (control.position - control.first) * params.rows_per_step;
+    let first_row = (params.first_row + step) as usize;
+    for (token, of_token) in (routed.first_token..).zip(routed.choices.chunks_exact(sites * told)) {
+        for (site, of_site) in of_token.chunks_exact(told).enumerate() {
+            let row = first_row + site * tokens + token;
+            choices[row * told..][..told].copy_from_slice(of_site);
+        }
+    }
+    flags[0] |= routed.missed as u32;
+    let wanted = &mut flags[1 + params.experts as usize..];
+    for page in &routed.wanted {
+        wanted[*page as usize] = control.position + 1;
+    }
+}
+
 struct Route;
 
 impl Compute for Route {
     #[inline(always)]
     fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
         let params: &Params = bytemuck::from_bytes(params);
-        let [control, x, norm, vectors, table, pool, flags, choices, deltas] = arguments else {
+        let [control, x, norm, vectors, table, pool, flags, _, deltas] = arguments else {
             unreachable!("access list")
         };
-        let control = control.control();
+        let position = control.control().position + x.first_row as u32;
         let counts = [params.sites, params.top_k, params.runners_up, params.experts];
         let [sites, k, runners_up, experts] = counts.map(|count| count as usize);
         let (slot_words, site_words) = (params.slot_words as usize, params.site_words as usize);
@@ -274,19 +341,19 @@ impl Compute for Route {
             scored: scores_of,
             ranking,
             order,
+            routed,
             ..
         } = scratch;
+        routed.clear();
+        routed.first_token = x.first_row;
+        // However many a later step wants.
+        routed.wanted.reserve(tokens * sites * k);
         let u = input::compute(params.input, params.epsilon, x, norm, input);
         let d_in = u.len() / tokens;
         let gates = GateRows::new(vectors, table, sites, params.rule, params.key);
         let words = pool.as_slice::<u32>();
         let floats = pool.as_slice::<f32>();
-        let (marks, wanted) = flags.as_mut_slice::<u32>().split_at_mut(1 + experts);
-        let (missed, biases) = marks.split_first_mut().expect("the flags begin with one word");
-        let biases: &[f32] = bytemuck::cast_slice(biases);
-        let step = (control.position - control.first) * params.rows_per_step;
-        let first_row = (params.first_row + step) as usize;
-        let choices = choices.as_mut_slice::<u32>();
+        let biases = &flags.as_slice::<f32>()[1..1 + experts];
         let deltas = deltas.as_mut_slice::<u32>();
 
         let rows = ScoreRows { site_words, slots_words: k * slot_words };
@@ -310,11 +377,11 @@ impl Compute for Route {
                 let page = match biases[entry.expert as usize] {
                     LOWEST => WAIVED,
                     _ => {
-                        wanted[entry.page as usize] = control.position + 1;
+                        routed.wanted.push(entry.page);
                         words[entry.page as usize]
                     }
                 };
-                *missed |= (page == ABSENT) as u32;
+                routed.missed |= page == ABSENT;
                 match page >= WAIVED {
                     true => {
                         products.clear();
@@ -330,7 +397,7 @@ impl Compute for Route {
                 }
             }
         } else if params.scored == 0 {
-            gates.score(u, tokens, control.position, biases, rows, deltas, centred, *processor);
+            gates.score(u, tokens, position, biases, rows, deltas, centred, *processor);
         }
         order.clear();
         for (token, deltas) in deltas.chunks_exact_mut(sites * site_words).take(tokens).enumerate() {
@@ -371,9 +438,9 @@ impl Compute for Route {
                     None => choose(scores_of.iter().copied(), k + runners_up, ranking),
                 }
                 let (best, behind) = ranking.split_at(k.min(ranking.len()));
-                let row = first_row + site * tokens + token;
-                let told = 2 * (k + runners_up);
-                let (row, row_behind) = choices[row * told..][..told].split_at_mut(2 * k);
+                let told = routed.choices.len();
+                routed.choices.resize(told + 2 * (k + runners_up), 0);
+                let (row, row_behind) = routed.choices[told..].split_at_mut(2 * k);
                 let chosen = weigh(params, best, scores_of, weights);
                 tell_runners_up(params, best, behind, chosen, row_behind);
                 let chosen = &best[..weights.len()];
@@ -391,10 +458,10 @@ impl Compute for Route {
                     let Some((row, _)) = chosen.get(slot) else { continue };
                     let entry = gates.entries[first + *row as usize];
                     (chosen_rows[slot], chosen_weights[slot]) = (*row, weights[slot].to_bits());
-                    wanted[entry.page as usize] = control.position + 1;
+                    routed.wanted.push(entry.page);
                     let page = words[entry.page as usize];
                     if page >= WAIVED {
-                        *missed |= (page == ABSENT) as u32;
+                        routed.missed |= page == ABSENT;
                         continue;
                     }
                     delta[..2].copy_from_slice(&[page + entry.b, entry.rank]);

@@ -34,7 +34,12 @@ impl Gpu {
             power_preference: wgpu::PowerPreference::HighPerformance,
             ..wgpu::RequestAdapterOptions::default()
         };
-        let adapter = instance.request_adapter(&options).await.map_err(|error| no_gpu(error.to_string()))?;
+        // In a browser the rest is about back ends that it does not have.
+        let problem = |error: wgpu::RequestAdapterError| match cfg!(target_arch = "wasm32") {
+            true => "the browser offers none".to_owned(),
+            false => error.to_string(),
+        };
+        let adapter = instance.request_adapter(&options).await.map_err(|error| no_gpu(problem(error)))?;
         let has = adapter.limits();
         let limits = wgpu::Limits {
             max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
