@@ -273,8 +273,9 @@ fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
         Argument::NONE,
         deltas.reborrow(),
     ];
+    let is_shared = scratch.team.as_ref().is_some_and(|team| tokens >= LEAST_TOKENS * team.threads());
     match &mut scratch.team {
-        Some(team) if tokens >= LEAST_TOKENS * team.threads() => {
+        Some(team) if is_shared => {
             team.scratches().iter_mut().for_each(|scratch| scratch.routed.clear());
             team.each_rows(&mut arguments, &[X, DELTAS], |part, scratch| {
                 vectors::<Route>(params, part, scratch);
@@ -284,7 +285,7 @@ fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     }
     let params: &Params = bytemuck::from_bytes(params);
     let routed = match &mut scratch.team {
-        Some(team) if tokens >= LEAST_TOKENS * team.threads() => team.scratches(),
+        Some(team) if is_shared => team.scratches(),
         _ => std::slice::from_mut(scratch),
     };
     for Scratch { routed, .. } in routed {
