@@ -10,6 +10,7 @@
 
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { chromium } from "playwright-core";
 import { say } from "../scripts/lib/say.mjs";
@@ -130,6 +131,8 @@ async function answerInTurn() {
       // The first round compiles what is compiled once and fetches experts, and does not count.
       for (let round = 0; round <= rounds; round++) {
         for (const subject of subjects) {
+          // Threads of what ran before may spin for a while yet.
+          await setTimeout(500);
           const times = await answer(page, subject, tokens);
           const firstMilliseconds = times[0];
           const tokensPerSecond = ((times.length - 1) * 1000) / (times.at(-1) - firstMilliseconds);

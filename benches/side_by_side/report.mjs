@@ -59,7 +59,7 @@ export function report({
       subject === own
         ? ["", ""]
         : subject.engine === own.engine
-          ? [`+${percent(first - 1)} time`, `+${percent(rate - 1)} time`]
+          ? [first, rate].map((ratio) => `${ratio < 1 ? "" : "+"}${percent(ratio - 1)} time`)
           : [times(first), times(rate)];
     return cells(tokens, subject.name, firstMilliseconds.toFixed(1), tokensPerSecond.toFixed(1), ...against);
   };
