@@ -110,7 +110,7 @@ fn read(path: &str) -> String {
 fn every_kernel_has_a_shader_and_every_shader_a_kernel() {
     let mut kernels = stems("src/kernels", "rs");
     // What kernels share.
-    for shared in ["mod", "choice", "gates", "input", "length", "weight"] {
+    for shared in ["mod", "attend", "attend_together", "choice", "gates", "input", "length", "weight"] {
         assert!(kernels.remove(shared));
     }
     assert_eq!(kernels, stems("shaders", "wgsl"));
