@@ -62,6 +62,8 @@ test("the catalogue counts how often each expert was chosen here, also at the ne
   await answered(demo.page);
   const chosen = () => demo.page.locator("#experts .number").allTextContents();
   await demo.page.click("nav a[href='#catalogue']");
+  // A view is drawn when its address has changed, which a click does not wait for.
+  await demo.page.locator("#experts .number", { hasText: "of 1 answer" }).first().waitFor();
   assert.deepEqual(await chosen(), ["75 % of 1 answer", "25 % of 1 answer"]);
   await demo.page.reload();
   await ready(demo.page);
