@@ -27,7 +27,7 @@ pub(crate) fn attend_together<const LANES: usize>(
     let d_kv = inner / heads;
     let count = keys.count();
     let [padded, width] = [count, d_kv].map(|length| length.next_multiple_of(LANES));
-    // By distance from the last query to a key; a query that is nearer to it begins further on.
+    // Of the last query for all keys; that of an earlier query begins as many places further on.
     let distances = if bias.rows == 0 { 0 } else { queries + count - 1 };
     room.clear();
     room.resize(padded * d_kv + count * width + QUERIES * padded + distances, 0.0);
