@@ -2,17 +2,12 @@
 // the cache. Linux only. usage: node benches/load_memory.mjs FILE.gguf
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { distFolder } from "../scripts/lib/paths.mjs";
 import { serve } from "../scripts/serve/server.mjs";
-
-/** Of this process, in bytes: `VmHWM` the most so far, `VmRSS` now. */
-function memory(name) {
-  const status = readFileSync("/proc/self/status", "utf8");
-  return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)[1]) * 1024;
-}
+import { processMemory } from "./process_memory.mjs";
 
 if (process.argv[2] === "load") {
   const [, , , url, folder] = process.argv;
@@ -21,14 +16,19 @@ if (process.argv[2] === "load") {
   await Gander.load({ base: new ArrayBuffer(8), cache: false }).catch(() => {});
   await (await fetch(new URL("/", url))).text();
   globalThis.gc();
-  const before = memory("VmRSS");
+  const before = processMemory("self", "VmRSS");
   const start = performance.now();
   const model = await Gander.load({ base: url, cache: { folder } });
   const seconds = (performance.now() - start) / 1000;
-  const peak = memory("VmHWM") - before;
+  const peak = processMemory("self", "VmHWM") - before;
   globalThis.gc();
   console.log(
-    JSON.stringify({ peak, kept: memory("VmRSS") - before, seconds, tokens: model.base.vocabSize }),
+    JSON.stringify({
+      peak,
+      kept: processMemory("self", "VmRSS") - before,
+      seconds,
+      tokens: model.base.vocabSize,
+    }),
   );
   await model.dispose();
 } else {

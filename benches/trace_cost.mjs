@@ -6,19 +6,20 @@
 // Counted is the time that a process computed, so that other work on the machine does not count. What the compiler and the garbage
 // collector make of it is another in each process, by as much as the whole costs: so there are several.
 
-import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
+import { outputOf } from "../scripts/lib/command.mjs";
 import { root } from "../scripts/lib/paths.mjs";
 import { serve } from "../scripts/serve/server.mjs";
 import { prepareExperts } from "./side_by_side/prepare.mjs";
 
 const [rounds = 20, experts = 0, processes = 10] = process.argv.slice(2).map(Number);
 if (processes > 0) {
+  // None of its own: it measures itself.
   const one = [process.argv[1], rounds, experts, 0].map(String);
-  const outputs = Array.from({ length: processes }, () => spawnSync(process.execPath, one).stdout.toString());
-  const [off, on, shares] = [0, 1, 2].map((column) => outputs.map((output) => JSON.parse(output)[column]));
+  const outputs = Array.from({ length: processes }, () => JSON.parse(outputOf(process.execPath, one)));
+  const [off, on, shares] = [0, 1, 2].map((column) => outputs.map((output) => output[column]));
   const mean = (list) => list.reduce((sum, x) => sum + x, 0) / list.length;
   const percents = shares.toSorted((a, b) => a - b).map((share) => (100 * share).toFixed(1));
   console.log(

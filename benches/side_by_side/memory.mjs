@@ -1,6 +1,6 @@
 // How much memory a browser's pages take. Linux only.
 
-import { readFileSync } from "node:fs";
+import { processMemory } from "../process_memory.mjs";
 
 /**
  * The most that the largest process of pages has held so far, in bytes: one page's, if the browser has no other.
@@ -10,10 +10,5 @@ export async function mostPageMemory(browser) {
   const session = await browser.newBrowserCDPSession();
   const { processInfo } = await session.send("SystemInfo.getProcessInfo");
   const pages = processInfo.filter(({ type }) => type === "renderer");
-  return Math.max(...pages.map(({ id }) => mostMemory(id)));
-}
-
-function mostMemory(process) {
-  const status = readFileSync(`/proc/${process}/status`, "utf8");
-  return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)[1]) * 1024;
+  return Math.max(...pages.map(({ id }) => processMemory(id, "VmHWM")));
 }

@@ -39,28 +39,22 @@ export function report({
           .join(", ")}; all that are wanted are in memory`
       : "";
 
+  const compared = (subject, withExperts, peer) => {
+    if (subject === own) return ["", ""];
+    return subject.engine === own.engine ? withExperts : peer;
+  };
   const loadLine = (subject) => {
     const { milliseconds, bytes } = loads.get(subject.name);
     const mine = loads.get(own.name);
-    const against =
-      subject.engine === own.engine
-        ? ["", ""]
-        : [times(milliseconds / mine.milliseconds), times(bytes / mine.bytes)];
+    const ratios = [milliseconds / mine.milliseconds, bytes / mine.bytes].map(times);
+    const against = compared(subject, ["", ""], ratios);
     return cells(subject.name, (milliseconds / 1000).toFixed(2), (bytes / 2 ** 20).toFixed(0), ...against);
   };
   const answerLine = (tokens, subject) => {
     const { firstMilliseconds, tokensPerSecond } = answers.get(`${subject.name} ${tokens}`);
     const mine = answers.get(`${own.name} ${tokens}`);
-    const [first, rate] = [
-      firstMilliseconds / mine.firstMilliseconds,
-      mine.tokensPerSecond / tokensPerSecond,
-    ];
-    const against =
-      subject === own
-        ? ["", ""]
-        : subject.engine === own.engine
-          ? [first, rate].map((ratio) => `${ratio < 1 ? "" : "+"}${percent(ratio - 1)} time`)
-          : [times(first), times(rate)];
+    const ratios = [firstMilliseconds / mine.firstMilliseconds, mine.tokensPerSecond / tokensPerSecond];
+    const against = compared(subject, ratios.map(moreTime), ratios.map(times));
     return cells(tokens, subject.name, firstMilliseconds.toFixed(1), tokensPerSecond.toFixed(1), ...against);
   };
   const subjects = [own, ...withExperts, ...peers];
@@ -87,4 +81,4 @@ ${lengths.flatMap((tokens) => subjects.map((subject) => answerLine(tokens, subje
 
 const cells = (...values) => `| ${values.join(" | ")} |`;
 const times = (ratio) => `${ratio.toFixed(1)} ×`;
-const percent = (share) => `${(100 * share).toFixed(0)} %`;
+const moreTime = (ratio) => `${ratio < 1 ? "" : "+"}${(100 * (ratio - 1)).toFixed(0)} % time`;
