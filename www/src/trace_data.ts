@@ -105,37 +105,19 @@ interface Layout {
   parts: PlacedPart[];
 }
 
-interface ToldModule {
-  name: string;
-  readsInput: boolean;
-}
-
-/** By the names of all modules of a part. Kept, since the answers of a model have two of them again and again. */
-const told = new Map<string, readonly ToldModule[]>();
-
-function toldModules(names: string): readonly ToldModule[] {
-  const known = told.get(names);
-  if (known) return known;
-  const modules = names.split("\n").map((name) => ({ name, readsInput: readsInput(name) }));
-  // Of a few models at most.
-  if (told.size >= 8) told.clear();
-  told.set(names, modules);
-  return modules;
-}
-
 function layOut(parts: readonly PackedRouting[], ofInput: boolean, tokens: readonly TracedToken[]): Layout {
   const modules = new Numbering<string>();
   const layout: Layout = { modules: modules.list, tokens, topK: 0, runnersUp: 0, parts: [] };
   // Nearly all parts have the same modules.
-  let names = "";
+  let names: string | undefined;
   let columns: number[] = [];
   let isEmpty = true;
   for (const part of parts) {
     if (part.modules !== names) {
       names = part.modules;
-      columns = toldModules(names).map((module) =>
-        module.readsInput === ofInput ? modules.numberOf(module.name) : -1,
-      );
+      columns = names
+        .split("\n")
+        .map((module) => (readsInput(module) === ofInput ? modules.numberOf(module) : -1));
       isEmpty = columns.every((column) => column < 0);
     }
     if (isEmpty) continue;
