@@ -6,6 +6,7 @@ mod support;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use gander::config::Config;
 use gander::device::{Cpu, Device, WeightLayout};
 use gander::quant::Values;
 use gander::sampling::Sampling;
@@ -18,17 +19,28 @@ use support::base_without_text;
 /// Named values, as bits.
 type Bits = Vec<(String, Vec<u32>)>;
 
-/// Every named value of an answer, and its tokens.
-fn answer(device: Device, round: fn(&[f32]) -> Values, tokens: u32) -> (Bits, Vec<u32>) {
-    // Rows that no number of threads divides evenly; the head's products are enough to be split.
-    let mut config = synthetic::config(160, 3, 224, 2, 1999);
+/// A session over a model of random weights with experts, and the bytes of their pages.
+fn session(
+    device: Device,
+    mut config: Config,
+    round: fn(&[f32]) -> Values,
+    experts: u64,
+    rank: usize,
+) -> (Session, Vec<Vec<u8>>) {
     config.eos_token_ids.clear();
     let checkpoint = synthetic::checkpoint(&config, 1, |_, floats| round(floats));
     let mut session = Session::on(device, base_without_text(checkpoint)).unwrap();
     let (experts, pages): (Vec<_>, Vec<_>) =
-        (0..6).map(|index| synthetic::expert(&config, &index.to_string(), 4, 2 + index)).unzip();
+        (0..experts).map(|index| synthetic::expert(&config, &index.to_string(), rank, 2 + index)).unzip();
     session.add_experts(experts).unwrap();
-    for (page, bytes) in pages.concat().iter().enumerate() {
+    (session, pages.concat())
+}
+
+/// Every named value of an answer, and its tokens.
+fn answer(device: Device, round: fn(&[f32]) -> Values, tokens: u32) -> (Bits, Vec<u32>) {
+    // Rows that no number of threads divides evenly; the head's products are enough to be split.
+    let (mut session, pages) = session(device, synthetic::config(160, 3, 224, 2, 1999), round, 6, 4);
+    for (page, bytes) in pages.iter().enumerate() {
         session.provide(page as u32, bytes).unwrap();
     }
     let seen: Rc<RefCell<Bits>> = Rc::default();
@@ -117,15 +129,8 @@ fn no_threads_are_one() {
 
 /// All that an answer tells of its routing, from no page at all: which pages were missed, step by step, and who serves each token.
 fn routed(threads: usize, strategy: Strategy, tokens: u32) -> (Vec<Vec<u32>>, Vec<Routing>, Vec<u32>) {
-    let mut config = synthetic::config(96, 3, 160, 2, 300);
-    config.eos_token_ids.clear();
-    let checkpoint = synthetic::checkpoint(&config, 1, |_, floats| Values::q8_0_from(floats));
-    let device = Device::cpu_with_threads(threads);
-    let mut session = Session::on(device, base_without_text(checkpoint)).unwrap();
-    let (experts, pages): (Vec<_>, Vec<_>) =
-        (0..7).map(|index| synthetic::expert(&config, &index.to_string(), 3, 2 + index)).unzip();
-    session.add_experts(experts).unwrap();
-    let pages = pages.concat();
+    let (device, config) = (Device::cpu_with_threads(threads), synthetic::config(96, 3, 160, 2, 300));
+    let (mut session, pages) = session(device, config, Values::q8_0_from, 7, 3);
     let input_ids = Some((2..2 + tokens).collect());
     let request = Request { input_ids, max_new_tokens: 5, strategy, trace: true, ..Request::default() };
     session.start(request).unwrap();

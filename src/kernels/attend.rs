@@ -24,6 +24,31 @@ impl<'a> KeysAndValues<'a> {
     }
 }
 
+/// What is added to the scores of self-attention, by relative position.
+pub(crate) struct PositionBias<'a> {
+    /// (2 reach + 1, heads); no rows where there is no bias.
+    table: &'a [f32],
+    reach: isize,
+    pub heads: usize,
+}
+
+impl<'a> PositionBias<'a> {
+    pub fn new(table: &'a Argument, heads: usize) -> PositionBias<'a> {
+        PositionBias { table: table.as_slice(), reach: (table.rows / 2) as isize, heads }
+    }
+
+    pub fn is_there(&self) -> bool {
+        !self.table.is_empty()
+    }
+
+    /// Of a head, for a query and a key at these positions.
+    #[inline(always)]
+    pub fn of(&self, head: usize, query: usize, key: usize) -> f32 {
+        let distance = (key as isize - query as isize).clamp(-self.reach, self.reach);
+        self.table[(self.reach + distance) as usize * self.heads + head]
+    }
+}
+
 /// One query, at position `at`, over the first `count` keys. Rows are read once, for all heads: they are far apart in
 /// memory, and a head's part of one is a few cache lines.
 // One copy in WebAssembly, as in `kernels::input::compute`.
@@ -35,14 +60,13 @@ pub(crate) fn attend(
     at: usize,
     keys: &KeysAndValues,
     count: usize,
-    bias: &Argument,
-    heads: usize,
+    bias: &PositionBias,
     processor: Processor,
     scores: &mut Vec<f32>,
     out: &mut [f32],
 ) {
-    let inner = query.len();
-    let d_kv = inner / heads;
+    let heads = bias.heads;
+    let d_kv = query.len() / heads;
     scores.clear();
     scores.resize(heads * count, 0.0);
     // Of some rows, head by head: while one is waited for, the others come too.
@@ -55,14 +79,9 @@ pub(crate) fn attend(
             }
         }
     }
-    let reach = (bias.rows / 2) as isize;
-    let bias = bias.as_slice::<f32>();
     for (head, scores) in scores.chunks_exact_mut(count).enumerate() {
-        if !bias.is_empty() {
-            for (j, score) in scores.iter_mut().enumerate() {
-                let distance = (j as isize - at as isize).clamp(-reach, reach);
-                *score += bias[(reach + distance) as usize * heads + head];
-            }
+        if bias.is_there() {
+            scores.iter_mut().enumerate().for_each(|(j, score)| *score += bias.of(head, at, j));
         }
         softmax(scores);
     }

@@ -1,7 +1,7 @@
 //! The attention of many queries, on the CPU: a few of them at a time, by a few keys or columns of values at a time, so that all
 //! sums of a tile stay in registers and nothing is added across a vector.
 
-use crate::kernels::attend::KeysAndValues;
+use crate::kernels::attend::{KeysAndValues, PositionBias};
 use crate::kernels::softmax;
 use crate::processor::Processor;
 use crate::recording::Argument;
@@ -12,23 +12,22 @@ pub(crate) const QUERIES: usize = 4;
 /// All queries of `q`, whose columns begin at `column`. `LANES` keys or columns of values are computed side by side; the bits do
 /// not depend on it.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the tensors are the formula's own")]
 pub(crate) fn attend_together<const LANES: usize>(
     q: &Argument,
     column: usize,
     keys: &KeysAndValues,
-    bias: &Argument,
-    heads: usize,
+    bias: &PositionBias,
     processor: Processor,
     room: &mut Vec<f32>,
     out: &mut Argument,
 ) {
     let (first, queries, inner) = (q.first_row, q.rows, out.cols);
+    let heads = bias.heads;
     let d_kv = inner / heads;
     let count = keys.count();
     let [padded, width] = [count, d_kv].map(|length| length.next_multiple_of(LANES));
     // Of the last query for all keys; that of an earlier query begins as many places further on.
-    let distances = if bias.rows == 0 { 0 } else { queries + count - 1 };
+    let distances = if bias.is_there() { queries + count - 1 } else { 0 };
     room.clear();
     room.resize(padded * d_kv + count * width + QUERIES * padded + distances, 0.0);
     let (k_panels, rest) = room.split_at_mut(padded * d_kv);
@@ -41,7 +40,8 @@ pub(crate) fn attend_together<const LANES: usize>(
         let begin = head * d_kv;
         turn_keys::<LANES>(keys, begin, d_kv, k_panels);
         cut_values::<LANES>(keys, begin, d_kv, v_panels);
-        spread_bias(bias, heads, head, first + queries - 1, bias_by_distance);
+        let last = first + queries - 1;
+        bias_by_distance.iter_mut().enumerate().for_each(|(j, spread)| *spread = bias.of(head, last, j));
         for tile in (0..queries).step_by(QUERIES) {
             // Where the last tile has fewer, its last query is there several times.
             let places: [usize; QUERIES] = std::array::from_fn(|index| (tile + index).min(queries - 1));
@@ -110,17 +110,6 @@ fn cut_values<const LANES: usize>(keys: &KeysAndValues, begin: usize, d_kv: usiz
         for (panel, columns) in panels.chunks_exact_mut(LANES * count).zip(row.chunks(LANES)) {
             panel[index * LANES..][..columns.len()].copy_from_slice(columns);
         }
-    }
-}
-
-/// A head's bias of a query at position `at` for the keys from 0 on, and on.
-#[inline(always)]
-fn spread_bias(bias: &Argument, heads: usize, head: usize, at: usize, spread: &mut [f32]) {
-    let reach = (bias.rows / 2) as isize;
-    let bias = bias.as_slice::<f32>();
-    for (j, spread) in spread.iter_mut().enumerate() {
-        let distance = (j as isize - at as isize).clamp(-reach, reach);
-        *spread = bias[(reach + distance) as usize * heads + head];
     }
 }
 

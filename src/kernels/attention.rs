@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernels::attend::{KeysAndValues, attend};
+use crate::kernels::attend::{KeysAndValues, PositionBias, attend};
 use crate::kernels::attend_together::{QUERIES, attend_together};
 use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
@@ -74,8 +74,8 @@ fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     const OUT: usize = 4;
     // Before they are cut: the bits must not depend on how many threads there are.
     let kernel = match arguments[Q].rows {
-        ..TOGETHER => vectors::<OneByOne>,
-        _ => vectors::<Together>,
+        ..TOGETHER => vectors::<Attention<false>>,
+        _ => vectors::<Attention<true>>,
     };
     match &mut scratch.team {
         Some(team) if arguments[Q].rows >= team.threads() => {
@@ -85,41 +85,29 @@ fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     }
 }
 
-/// Each query by itself.
-struct OneByOne;
+/// Each query by itself, or some at a time.
+struct Attention<const ARE_TOGETHER: bool>;
 
-impl Compute for OneByOne {
+impl<const ARE_TOGETHER: bool> Compute for Attention<ARE_TOGETHER> {
     #[inline(always)]
     fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
         let params: &Params = bytemuck::from_bytes(params);
         let [_, q, keys, bias, out] = arguments else { unreachable!("access list") };
         let keys = KeysAndValues::new(keys, params.k_column, params.v_column);
-        let (processor, heads, scores) = (scratch.processor, params.heads as usize, &mut scratch.floats);
-        let (first, inner, cols) = (q.first_row, out.cols, q.cols);
-        let queries =
-            q.as_slice::<f32>().chunks_exact(cols).zip(out.as_mut_slice::<f32>().chunks_exact_mut(inner));
-        for (index, (query, out)) in queries.enumerate() {
-            let query = &query[params.q_column as usize..][..inner];
-            attend(query, first + index, &keys, keys.count(), bias, heads, processor, scores, out);
+        let bias = PositionBias::new(bias, params.heads as usize);
+        let (column, processor, room) = (params.q_column as usize, scratch.processor, &mut scratch.floats);
+        if ARE_TOGETHER {
+            match processor.lanes() {
+                8 => attend_together::<8>(q, column, &keys, &bias, processor, room, out),
+                16 => attend_together::<16>(q, column, &keys, &bias, processor, room, out),
+                _ => attend_together::<32>(q, column, &keys, &bias, processor, room, out),
+            }
+            return;
         }
-    }
-}
-
-/// Some queries at a time.
-struct Together;
-
-impl Compute for Together {
-    #[inline(always)]
-    fn compute(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
-        let params: &Params = bytemuck::from_bytes(params);
-        let [_, q, keys, bias, out] = arguments else { unreachable!("access list") };
-        let keys = KeysAndValues::new(keys, params.k_column, params.v_column);
-        let (column, heads) = (params.q_column as usize, params.heads as usize);
-        let (processor, room) = (scratch.processor, &mut scratch.floats);
-        match processor.lanes() {
-            8 => attend_together::<8>(q, column, &keys, bias, heads, processor, room, out),
-            16 => attend_together::<16>(q, column, &keys, bias, heads, processor, room, out),
-            _ => attend_together::<32>(q, column, &keys, bias, heads, processor, room, out),
+        let (inner, outs) = (out.cols, out.as_mut_slice::<f32>());
+        let queries = q.as_slice::<f32>().chunks_exact(q.cols).zip(outs.chunks_exact_mut(inner));
+        for ((query, out), at) in queries.zip(q.first_row..) {
+            attend(&query[column..][..inner], at, &keys, keys.count(), &bias, processor, room, out);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernels::attend::{KeysAndValues, attend};
+use crate::kernels::attend::{KeysAndValues, PositionBias, attend};
 use crate::processor::{Compute, vectors};
 use crate::recording::{Access, Argument, Dispatch, Kernel, Program, Recording, Target};
 use crate::scratch::Scratch;
@@ -66,7 +66,8 @@ impl Compute for AttentionStep {
         scratch.floats.reserve(heads * cache.rows);
         let Scratch { processor, floats: scores, .. } = scratch;
         let out = out.as_mut_slice();
-        attend(query, position, &keys, position + 1, bias, heads, *processor, scores, out);
+        let bias = PositionBias::new(bias, heads);
+        attend(query, position, &keys, position + 1, &bias, *processor, scores, out);
     }
 }
 

@@ -260,10 +260,10 @@ fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
     let [control, x, norm, gates, table, pool, flags, choices, deltas] = arguments else {
         unreachable!("access list")
     };
-    let (control, tokens) = (control.to_read(), x.rows);
+    let (now, tokens) = (control.control(), x.rows);
     // Threads share what they write beside the deltas, so each tells it, and it is noted behind them.
     let mut arguments = [
-        control.share(),
+        control.to_read(),
         x.to_read(),
         norm.to_read(),
         gates.to_read(),
@@ -289,7 +289,7 @@ fn cpu(params: &[u8], arguments: &mut [Argument], scratch: &mut Scratch) {
         _ => std::slice::from_mut(scratch),
     };
     for Scratch { routed, .. } in routed {
-        note(params, control.control(), routed, tokens, flags.as_mut_slice(), choices.as_mut_slice());
+        note(params, now, routed, tokens, flags.as_mut_slice(), choices.as_mut_slice());
     }
 }
 
