@@ -33,6 +33,8 @@ export const relaxed = {
   ...plain,
   name: "relaxed",
   file: "gander_relaxed_bg.wasm",
+  // Both would write the same file, and each would have the other compiled again, the next time too.
+  targetFolder: join(cargoFolder, "relaxed"),
   cargo: ["--features", "relaxed-simd"],
   wasmOpt: ["--enable-relaxed-simd"],
 };
