@@ -24,8 +24,9 @@ fn embed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     }
     let d = launch.y.cols;
     let id = ids[launch.ids.offset + group.x];
+    let row = row_of(id);
     for (var part = thread; part * 16u < d; part += THREADS) {
-        var weights = weights16(id, part);
+        var weights = weights16(row, part);
         for (var i = 0u; i < min(16u, d - part * 16u); i++) {
             y[launch.y.offset + group.x * d + part * 16u + i] = weights[i / 4u][i % 4u];
         }

@@ -57,13 +57,13 @@ fn store(token: u32, row: u32, product: f32) {
     y[at] = select(product, y[at] + product, launch.accumulate != 0u);
 }
 
-// ---- One token: a workgroup computes OUTPUTS rows, LANES threads to a row, THREADS / LANES rows side by side. A GPU wants
-// many threads; what plays one on a CPU runs them one after another and pays for each at every barrier, so it wants few.
+// ---- One token: a workgroup computes OUTPUTS rows, LANES threads to a row, ASIDE rows side by side.
 
-override THREADS: u32 = 64u;
+const THREADS = 64u;
 const LANES = 8u;
-const OUTPUTS = 32u;
-override ASIDE: u32 = THREADS / LANES;
+const ASIDE = THREADS / LANES;
+/// Four rows to a thread, so that it reads u once for them.
+const OUTPUTS = 4u * ASIDE;
 const CHUNK = 1024u;
 
 var<workgroup> lane_sums: array<f32, OUTPUTS * LANES>;
@@ -78,30 +78,24 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let width = input_width();
     let lane = thread % LANES;
     let first_row = group.x * OUTPUTS;
+    let own = thread / LANES + ASIDE * vec4(0u, 1u, 2u, 3u);
+    // A row behind the last is computed as the last, and not stored.
+    let numbers = min(first_row + own, vec4(launch.y.cols - 1u));
+    let rows = array(row_of(numbers.x), row_of(numbers.y), row_of(numbers.z), row_of(numbers.w));
+    var sums = vec4(0.0);
     var squares = 0.0;
     for (var chunk = 0u; chunk < width; chunk += CHUNK) {
         let parts = (min(CHUNK, width - chunk) + 15u) / 16u;
         squares += stage_u(token, chunk, parts, width, thread);
-        // Four rows at a time, so that u is read once for them.
-        for (var output = thread / LANES; output < OUTPUTS; output += 4u * ASIDE) {
-            let outputs = output + ASIDE * vec4(0u, 1u, 2u, 3u);
-            // A row behind the last is computed as the last, and not stored.
-            let rows = min(first_row + outputs, vec4(launch.y.cols - 1u));
-            var sums = vec4(0.0);
-            for (var part = lane; part < parts; part += LANES) {
-                sums += part_products(rows, chunk / 16u, part);
-            }
-            let at = outputs * LANES + lane;
-            // Its own sums of the chunks before: no other thread touches them.
-            if chunk > 0u {
-                sums += vec4(lane_sums[at.x], lane_sums[at.y], lane_sums[at.z], lane_sums[at.w]);
-            }
-            lane_sums[at.x] = sums.x;
-            lane_sums[at.y] = sums.y;
-            lane_sums[at.z] = sums.z;
-            lane_sums[at.w] = sums.w;
+        for (var part = lane; part < parts; part += LANES) {
+            sums += part_products(rows, chunk / 16u + part, part);
         }
     }
+    let at = own * LANES + lane;
+    lane_sums[at.x] = sums.x;
+    lane_sums[at.y] = sums.y;
+    lane_sums[at.z] = sums.z;
+    lane_sums[at.w] = sums.w;
     square_sums[thread] = squares;
     workgroupBarrier();
     var factor = launch.scale;
@@ -112,18 +106,16 @@ fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         factor *= norm_factor(square_sum);
     }
-    for (var output = thread; output < OUTPUTS; output += THREADS) {
-        let row = first_row + output;
-        if row < launch.y.cols {
-            let at = output * LANES;
-            var sum = factor * (lane_sums[at] + lane_sums[at + 1u] + lane_sums[at + 2u] + lane_sums[at + 3u]
-                + lane_sums[at + 4u] + lane_sums[at + 5u] + lane_sums[at + 6u] + lane_sums[at + 7u]);
-            if launch.sites != 0u {
-                let token_sites = launch.deltas.offset + token * launch.sites * launch.site_words;
-                sum += output_delta(token_sites, row, launch.y.cols / launch.sites);
-            }
-            store(token, row, sum);
+    let row = first_row + thread;
+    if thread < OUTPUTS && row < launch.y.cols {
+        let at = thread * LANES;
+        var sum = factor * (lane_sums[at] + lane_sums[at + 1u] + lane_sums[at + 2u] + lane_sums[at + 3u]
+            + lane_sums[at + 4u] + lane_sums[at + 5u] + lane_sums[at + 6u] + lane_sums[at + 7u]);
+        if launch.sites != 0u {
+            let token_sites = launch.deltas.offset + token * launch.sites * launch.site_words;
+            sum += output_delta(token_sites, row, launch.y.cols / launch.sites);
         }
+        store(token, row, sum);
     }
 }
 
@@ -145,7 +137,7 @@ fn tiles(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
 
     let share = share_of(thread);
     let share_token = min(first_token + share.token, tokens - 1u);
-    let row = min(first_row + share.row, outputs - 1u);
+    let row = row_of(min(first_row + share.row, outputs - 1u));
     var sums = mat4x4<f32>();
     var squares = 0.0;
     for (var chunk = 0u; chunk < width; chunk += TILE_DEPTH) {

@@ -62,6 +62,8 @@ pub struct Target {
     /// A CPU that plays a GPU. It runs the threads of a workgroup one after another and pays for each of them at every
     /// barrier: few threads are many times as fast.
     pub is_software: bool,
+    /// And this one is SwiftShader, Chromium's, for which some products have programs of their own.
+    pub is_swiftshader: bool,
     /// Where integer dot products are used.
     pub integers: Integers,
 }

@@ -39,9 +39,10 @@ struct Shader<'a> {
 /// What shaders are made for.
 fn targets() -> impl Iterator<Item = Target> {
     let integers = [false, true].map(|all| Integers { one_token: all, many_tokens: all });
-    integers
-        .into_iter()
-        .flat_map(|integers| [false, true].map(|is_software| Target { is_software, integers }))
+    integers.into_iter().flat_map(|integers| {
+        let kinds = [(false, false), (true, false), (true, true)];
+        kinds.map(|(is_software, is_swiftshader)| Target { is_software, is_swiftshader, integers })
+    })
 }
 
 /// Calls `check` with every kernel's shaders. All kernels but one are in the work of a routed T5 with more than a few tokens.

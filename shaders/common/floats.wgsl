@@ -17,31 +17,26 @@ fn stage_u(token: u32, chunk: u32, parts: u32, width: u32, thread: u32) -> f32 {
     return squares;
 }
 
-/// Weights 16 (`first` + `part`) and the 15 behind them of four rows, times elements 16 `part` and following of what is staged.
-fn part_products(rows: vec4<u32>, first: u32, part: u32) -> vec4<f32> {
-    let staged = mat4x4(u[part * 4u], u[part * 4u + 1u], u[part * 4u + 2u], u[part * 4u + 3u]);
+/// Weights 16 `part` and the 15 behind them of four rows, times what is staged from element 16 `staged_part` on.
+fn part_products(rows: array<Row, 4>, part: u32, staged_part: u32) -> vec4<f32> {
+    let at = staged_part * 4u;
+    let staged = mat4x4(u[at], u[at + 1u], u[at + 2u], u[at + 3u]);
     return vec4(
-        part_product(rows.x, first + part, staged),
-        part_product(rows.y, first + part, staged),
-        part_product(rows.z, first + part, staged),
-        part_product(rows.w, first + part, staged),
+        part_product(rows[0], part, staged),
+        part_product(rows[1], part, staged),
+        part_product(rows[2], part, staged),
+        part_product(rows[3], part, staged),
     );
 }
 
 /// The scale of a block stays outside the sum.
-fn part_product(row: u32, part: u32, staged: mat4x4<f32>) -> f32 {
-    if FORMAT == Q8_0 {
-        let quants = values[launch.values.offset / 4u + (row * launch.values.cols + part * 16u) / 16u];
-        let sum = dot(bytes(quants.x), staged[0]) + dot(bytes(quants.y), staged[1])
-            + dot(bytes(quants.z), staged[2]) + dot(bytes(quants.w), staged[3]);
-        return block_scale(row, part / 2u) * sum;
-    }
-    let weights = weights16(row, part);
-    return dot(weights[0], staged[0]) + dot(weights[1], staged[1]) + dot(weights[2], staged[2])
-        + dot(weights[3], staged[3]);
+fn part_product(row: Row, part: u32, staged: mat4x4<f32>) -> f32 {
+    let quants = quants16(row, part);
+    let sum = dot(quants[0], staged[0]) + dot(quants[1], staged[1]) + dot(quants[2], staged[2]) + dot(quants[3], staged[3]);
+    return block_scale(row, part >> 1u) * sum;
 }
 
 /// Fills the tiles: two quads of u of a token, and weights 16 `part` and following of a row.
-fn stage(share: Share, first: vec4<f32>, second: vec4<f32>, row: u32, part: u32, thread: u32) {
+fn stage(share: Share, first: vec4<f32>, second: vec4<f32>, row: Row, part: u32, thread: u32) {
     stage_tiles(share, first, second, weights16(row, part));
 }

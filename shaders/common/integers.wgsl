@@ -28,11 +28,11 @@ fn halves(quad: vec4<f32>, inverse: f32) -> vec2<u32> {
 }
 
 /// Weights 16 `part` to 16 `part` + 15 of a row, as signed bytes.
-fn quants16(row: u32, part: u32) -> vec4<u32> {
+fn bytes16(row: Row, part: u32) -> vec4<u32> {
     if FORMAT == Q8_0 {
-        return values[launch.values.offset / 4u + (row * launch.values.cols + part * 16u) / 16u];
+        return values[row.values + part];
     }
-    let nibbles = values[launch.values.offset / 4u + (row * launch.values.cols + part / 2u * 16u) / 16u] >> vec4((part & 1u) * 4u);
+    let nibbles = values[row.values + (part >> 1u)] >> vec4((part & 1u) * 4u);
     // Less 8, byte by byte: the highest bit lends, and is put right.
     return (((nibbles & vec4(0x0f0f0f0fu)) | vec4(0x80808080u)) - vec4(0x08080808u)) ^ vec4(0x80808080u);
 }
@@ -71,25 +71,25 @@ fn stage_u(token: u32, chunk: u32, parts: u32, width: u32, thread: u32) -> f32 {
     return squares;
 }
 
-fn part_products(rows: vec4<u32>, first: u32, part: u32) -> vec4<f32> {
-    let at = part * 4u;
+fn part_products(rows: array<Row, 4>, part: u32, staged_part: u32) -> vec4<f32> {
+    let at = staged_part * 4u;
     let staged = array(quad_halves[at], quad_halves[at + 1u], quad_halves[at + 2u], quad_halves[at + 3u]);
     let products = vec4(
-        part_product(rows.x, first + part, staged),
-        part_product(rows.y, first + part, staged),
-        part_product(rows.z, first + part, staged),
-        part_product(rows.w, first + part, staged),
+        part_product(rows[0], part, staged),
+        part_product(rows[1], part, staged),
+        part_product(rows[2], part, staged),
+        part_product(rows[3], part, staged),
     );
-    return block_scales[part / 2u] * products;
+    return block_scales[staged_part / 2u] * products;
 }
 
-fn part_product(row: u32, part: u32, staged: array<vec2<u32>, 4>) -> f32 {
-    let quants = quants16(row, part);
+fn part_product(row: Row, part: u32, staged: array<vec2<u32>, 4>) -> f32 {
+    let quants = bytes16(row, part);
     let upper = dot4I8Packed(quants.x, staged[0].x) + dot4I8Packed(quants.y, staged[1].x)
         + dot4I8Packed(quants.z, staged[2].x) + dot4I8Packed(quants.w, staged[3].x);
     let lower = dot4I8Packed(quants.x, staged[0].y) + dot4I8Packed(quants.y, staged[1].y)
         + dot4I8Packed(quants.z, staged[2].y) + dot4I8Packed(quants.w, staged[3].y);
-    return block_scale(row, part / 2u) * f32(256 * upper + lower);
+    return block_scale(row, part >> 1u) * f32(256 * upper + lower);
 }
 
 // ---- Many tokens. A block of a token is four vec4: in each the upper halves of two quads, then the lower. A block of a row is two.
@@ -103,7 +103,7 @@ var<workgroup> u_scales: array<f32, TILE_TOKENS>;
 var<workgroup> w_scales: array<f32, TILE_ROWS>;
 var<workgroup> share_greatest: array<u32, TILE_THREADS>;
 
-fn stage(share: Share, first: vec4<f32>, second: vec4<f32>, row: u32, part: u32, thread: u32) {
+fn stage(share: Share, first: vec4<f32>, second: vec4<f32>, row: Row, part: u32, thread: u32) {
     share_greatest[thread] = max(greatest_bits(first), greatest_bits(second));
     workgroupBarrier();
     let at = share.token * TOKEN_SHARES;
@@ -116,12 +116,12 @@ fn stage(share: Share, first: vec4<f32>, second: vec4<f32>, row: u32, part: u32,
     let a = halves(first, inverse);
     let b = halves(second, inverse);
     u_tile[share.token * U_STRIDE + share.quad / 2u] = vec4(a.x, b.x, a.y, b.y);
-    w_tile[share.row * W_STRIDE + share.half] = quants16(row, part);
+    w_tile[share.row * W_STRIDE + share.half] = bytes16(row, part);
     if share.quad == 0u {
         u_scales[share.token] = scale;
     }
     if share.half == 0u {
-        w_scales[share.row] = block_scale(row, part / 2u);
+        w_scales[share.row] = block_scale(row, part >> 1u);
     }
     workgroupBarrier();
 }

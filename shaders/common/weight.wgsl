@@ -11,10 +11,36 @@ const Q8_0 = 3u;
 /// Half bytes plus 8, with one scale to 32; byte j of a block holds elements j and j + 16.
 const Q4_0 = 4u;
 
-/// Weights 16 `part` to 16 `part` + 15 of a row.
-fn weights16(row: u32, part: u32) -> array<vec4<f32>, 4> {
+/// Where a row begins: its values, in vec4, and its scales, in halves of a word.
+struct Row {
+    values: u32,
+    scales: u32,
+}
+
+fn row_of(row: u32) -> Row {
+    var columns_each = 16u;
     if FORMAT == F32 {
-        let at = launch.values.offset / 4u + (row * launch.values.cols + part * 16u) / 4u;
+        columns_each = 4u;
+    } else if FORMAT == F16 || FORMAT == BF16 {
+        columns_each = 8u;
+    }
+    return Row(
+        launch.values.offset / 4u + row * (launch.values.cols / columns_each),
+        launch.scales.offset * 2u + row * launch.scales.cols,
+    );
+}
+
+/// Weights 16 `part` to 16 `part` + 15 of a row.
+fn weights16(row: Row, part: u32) -> array<vec4<f32>, 4> {
+    let quants = quants16(row, part);
+    let scale = block_scale(row, part >> 1u);
+    return array(scale * quants[0], scale * quants[1], scale * quants[2], scale * quants[3]);
+}
+
+/// The same, but for the scale of their block.
+fn quants16(row: Row, part: u32) -> array<vec4<f32>, 4> {
+    if FORMAT == F32 {
+        let at = row.values + part * 4u;
         return array(
             bitcast<vec4<f32>>(values[at]),
             bitcast<vec4<f32>>(values[at + 1u]),
@@ -23,29 +49,17 @@ fn weights16(row: u32, part: u32) -> array<vec4<f32>, 4> {
         );
     }
     if FORMAT == F16 || FORMAT == BF16 {
-        let at = launch.values.offset / 4u + (row * launch.values.cols + part * 16u) / 8u;
+        let at = row.values + part * 2u;
         let low = values[at];
         let high = values[at + 1u];
         return array(pairs(low.xy), pairs(low.zw), pairs(high.xy), pairs(high.zw));
     }
     if FORMAT == Q8_0 {
-        let scale = block_scale(row, part / 2u);
-        let quants = values[launch.values.offset / 4u + (row * launch.values.cols + part * 16u) / 16u];
-        return array(
-            scale * bytes(quants.x),
-            scale * bytes(quants.y),
-            scale * bytes(quants.z),
-            scale * bytes(quants.w),
-        );
+        let quants = values[row.values + part];
+        return array(bytes(quants.x), bytes(quants.y), bytes(quants.z), bytes(quants.w));
     }
-    let scale = block_scale(row, part / 2u);
-    let nibbles = values[launch.values.offset / 4u + (row * launch.values.cols + part / 2u * 16u) / 16u] >> vec4((part & 1u) * 4u);
-    return array(
-        scale * low_halves(nibbles.x),
-        scale * low_halves(nibbles.y),
-        scale * low_halves(nibbles.z),
-        scale * low_halves(nibbles.w),
-    );
+    let nibbles = values[row.values + (part >> 1u)] >> vec4((part & 1u) * 4u);
+    return array(low_halves(nibbles.x), low_halves(nibbles.y), low_halves(nibbles.z), low_halves(nibbles.w));
 }
 
 /// Four 16-bit floats.
@@ -67,8 +81,12 @@ fn low_halves(word: u32) -> vec4<f32> {
     return vec4<f32>((vec4(word) >> vec4(0u, 8u, 16u, 24u)) & vec4(15u)) - 8.0;
 }
 
-/// The scale of a row's block of 32. Two scales to a word.
-fn block_scale(row: u32, block: u32) -> f32 {
-    let at = row * launch.scales.cols + block;
-    return unpack2x16float(scales[launch.scales.offset + at / 2u])[at & 1u];
+/// The scale of a row's block of 32, two to a word; 1 where there are none.
+fn block_scale(row: Row, block: u32) -> f32 {
+    if FORMAT != Q8_0 && FORMAT != Q4_0 {
+        return 1.0;
+    }
+    let at = row.scales + block;
+    let two = unpack2x16float(scales[at >> 1u]);
+    return select(two.x, two.y, (at & 1u) != 0u);
 }

@@ -62,10 +62,6 @@ const OUTPUTS: usize = 32;
 /// Rows of the weight and tokens that one workgroup computes, for many tokens.
 pub(crate) const TILE_ROWS: usize = 64;
 pub(crate) const TILE_TOKENS: usize = 32;
-/// The same, and its threads, where a CPU plays the GPU.
-const STRIP_TOKENS: usize = 32;
-const STRIP_THREADS: usize = 32;
-
 /// Appends the product of every token's u with every row of `weight`.
 ///
 /// Outputs of experts are mixed, never A and B apart: `Σ w B A` is not `(Σ w B)(Σ w A)`. An expert whose page is absent
@@ -283,14 +279,26 @@ fn add_experts(params: &Params, deltas: &[u32], pool: &Argument, y: &mut [f32], 
     }
 }
 
-/// At most so many rounds do the loops of a thread of a strip have.
-fn strip_rounds(dispatch: &Dispatch) -> usize {
-    let Params { top_k, slot_words, .. } = dispatch.params();
-    let chunks = dispatch.tensors[1].cols.div_ceil(BLOCK);
-    let of_chunk = 8 * STRIP_TOKENS / STRIP_THREADS + 2 * STRIP_TOKENS + 4;
-    // Experts add to four rows and to four more, and where neighbours are of different layers, both ways of doing so.
-    let of_token = 4 * top_k as usize * (1 + slot_words as usize) + 20;
-    chunks * of_chunk + STRIP_TOKENS * of_token
+/// What a workgroup computes on SwiftShader.
+struct Strips {
+    tokens: usize,
+    rows: usize,
+    /// Of which sums wait to be stored, eight for each product: what holds them is cleared word by word before.
+    waiting_rows: usize,
+}
+
+impl Strips {
+    const ONE: Strips = Strips { tokens: 1, rows: 64, waiting_rows: 32 };
+    const MANY: Strips = Strips { tokens: 32, rows: 256, waiting_rows: 8 };
+
+    fn constants(&self) -> [(&'static str, f64); 4] {
+        [
+            ("STRIP_TOKENS", self.tokens as f64),
+            ("STRIP_ROWS", self.rows as f64),
+            ("WAITING_ROWS", self.waiting_rows as f64),
+            ("STRIP_SUMS", (8 * self.tokens * self.waiting_rows) as f64),
+        ]
+    }
 }
 
 fn gpu(dispatch: &Dispatch, target: Target) -> Program {
@@ -303,12 +311,16 @@ fn gpu(dispatch: &Dispatch, target: Target) -> Program {
             true => target.integers.many_tokens,
             false => target.integers.one_token,
         };
-    let (entry, rows, tokens, threads) = match (is_tiled, in_integers, target.is_software) {
-        (false, _, is_software) => ("rows", OUTPUTS, 1, if is_software { 8 } else { 64 }),
-        (true, false, true) if strip_rounds(dispatch) <= Target::MOST_ROUNDS => {
-            ("strips", 8 * STRIP_THREADS, STRIP_TOKENS, STRIP_THREADS)
+    let mut constants = vec![("INPUT", params.input as f64), ("FORMAT", Weight::format(&values) as f64)];
+    let (entry, rows, tokens) = match is_tiled {
+        _ if target.is_swiftshader && !in_integers => {
+            let strips = if y.rows == 1 { Strips::ONE } else { Strips::MANY };
+            constants.push(("ROUTED", (params.sites != 0) as u32 as f64));
+            constants.extend(strips.constants());
+            ("strips", strips.rows, strips.tokens)
         }
-        (true, ..) => ("tiles", TILE_ROWS, TILE_TOKENS, 64),
+        true => ("tiles", TILE_ROWS, TILE_TOKENS),
+        false => ("rows", OUTPUTS, 1),
     };
     let source: &[&str] = match in_integers {
         false => &[
@@ -333,11 +345,7 @@ fn gpu(dispatch: &Dispatch, target: Target) -> Program {
     Program {
         source,
         entry,
-        constants: vec![
-            ("INPUT", params.input as f64),
-            ("FORMAT", Weight::format(&values) as f64),
-            ("THREADS", threads as f64),
-        ],
+        constants,
         workgroups: [y.cols.div_ceil(rows) as u32, y.rows.div_ceil(tokens) as u32, 1],
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::Gpu;
+use super::{Adapter, Gpu};
 use crate::recording::{Access, Dispatch, Recording, Target};
 use crate::tensor::{BufferId, Tensor};
 
@@ -96,7 +96,8 @@ impl Gpu {
         before: &mut HashMap<Key, wgpu::BindGroup>,
         groups: &mut HashMap<Key, wgpu::BindGroup>,
     ) -> BoundDispatch {
-        let target = Target { is_software: self.adapter.is_software, integers: self.integers };
+        let Adapter { is_software, is_swiftshader, .. } = self.adapter;
+        let target = Target { is_software, is_swiftshader, integers: self.integers };
         let program = (dispatch.kernel.gpu)(dispatch, target);
         let made = &mut self.counts.objects;
         let (pipeline, layout) = self.pipelines.get(&self.device, dispatch.kernel, &program, made);

@@ -85,6 +85,7 @@ impl Gpu {
     /// Computes from now on as on hardware, even where a CPU plays the GPU. For tests: it is slower there.
     pub fn take_for_hardware(&mut self) {
         self.adapter.is_software = false;
+        self.adapter.is_swiftshader = false;
     }
 
     /// Whether its shaders may have integer dot products: WGSL's `packed_4x8_integer_dot_product`.

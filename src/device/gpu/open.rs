@@ -17,6 +17,8 @@ pub struct Adapter {
     pub backend: String,
     /// A CPU that plays a GPU: right, and slow.
     pub is_software: bool,
+    /// It is SwiftShader.
+    pub is_swiftshader: bool,
 }
 
 impl Gpu {
@@ -56,6 +58,8 @@ impl Gpu {
             adapter.request_device(&descriptor).await.map_err(|error| no_gpu(error.to_string()))?;
         let info = adapter.get_info();
         let dots = wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct;
+        let is_software = info.device_type == wgpu::DeviceType::Cpu;
+        let is_swiftshader = is_software && is_swiftshader(&info);
         let faults = Faults::default();
         faults.listen(&device);
         Ok(Gpu {
@@ -64,7 +68,8 @@ impl Gpu {
             adapter: Adapter {
                 name: [info.name, info.driver].into_iter().find(|name| !name.is_empty()).unwrap_or_default(),
                 backend: format!("{:?}", info.backend),
-                is_software: info.device_type == wgpu::DeviceType::Cpu,
+                is_software,
+                is_swiftshader,
             },
             pipelines: Pipelines::default(),
             buffers: Vec::new(),
@@ -82,6 +87,12 @@ impl Gpu {
             counts: Counts::default(),
         })
     }
+}
+
+/// SwiftShader has its name, but not in browsers: there its vectors of four tell.
+fn is_swiftshader(info: &wgpu::AdapterInfo) -> bool {
+    info.name.contains("SwiftShader")
+        || info.backend == wgpu::Backend::BrowserWebGpu && info.subgroup_max_size == 4
 }
 
 fn no_gpu(problem: String) -> Error {
