@@ -34,6 +34,10 @@ var<workgroup> best_ids: array<u32, THREADS>;
 
 @compute @workgroup_size(THREADS)
 fn next_token(@builtin(local_invocation_index) thread: u32) {
+    if thread == 0u {
+        atomicStore(&bad, 0u);
+    }
+    workgroupBarrier();
     for (var id = thread; id < launch.logits.cols; id += THREADS) {
         // By its bits: a shader may assume that no float is NaN or infinite.
         if (bitcast<u32>(logits[launch.logits.offset + id]) & 0x7f800000u) == 0x7f800000u {

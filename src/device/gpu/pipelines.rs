@@ -54,7 +54,8 @@ impl Pipelines {
                 entry_point: Some(program.entry),
                 compilation_options: wgpu::PipelineCompilationOptions {
                     constants: &program.constants,
-                    ..wgpu::PipelineCompilationOptions::default()
+                    // No shader reads what it has not written; in a browser it is zero all the same.
+                    zero_initialize_workgroup_memory: false,
                 },
                 cache: None,
             })
