@@ -220,6 +220,22 @@ impl Session {
         }
     }
 
+    /// Has GPUs compile what answers take, so that the first one need not wait for it: for an input, and a token after the other.
+    /// Nothing is computed. Without a GPU it does nothing.
+    ///
+    /// # Errors
+    /// Those of [`Session::start`]. What a driver refuses shows with [`Session::settle`].
+    pub fn warm_up(&mut self) -> Result<()> {
+        /// As many tokens as are multiplied together; no checkpoint has fewer ids.
+        const INPUT: [u32; 32] = [1; 32];
+        if self.devices.iter_mut().any(|device| matches!(device, Device::Gpu(_))) {
+            let input_ids = Some(INPUT.to_vec());
+            self.start(Request { input_ids, max_new_tokens: 1, ..Request::default() })?;
+            self.cancel();
+        }
+        Ok(())
+    }
+
     /// Waits until the devices have done all that was asked of them.
     ///
     /// # Errors

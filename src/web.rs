@@ -598,9 +598,11 @@ impl Engine {
         }
     }
 
-    /// Hears what went wrong on the devices.
+    /// Has shaders compiled, and hears what went wrong on the devices.
     async fn settle(&mut self) -> Result<()> {
         let session = self.session.as_mut().ok_or_else(no_base)?;
+        // Should no answer be possible, the first one says why.
+        let _ = session.warm_up();
         device_choice::settle(session, self.choice, threads(), &mut self.reason).await.map_err(thrown)
     }
 
