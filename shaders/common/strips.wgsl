@@ -16,10 +16,9 @@ override STRIP_TOKENS: u32 = 32u;
 /// Rows that a workgroup computes, and those of which sums wait to be stored.
 override STRIP_ROWS: u32 = 256u;
 override WAITING_ROWS: u32 = 8u;
-/// STRIP_TOKENS × WAITING_ROWS × STRIP_LANES.
-override STRIP_SUMS: u32 = 2048u;
 
 const STRIP_LANES = 8u;
+override STRIP_SUMS: u32 = STRIP_TOKENS * WAITING_ROWS * STRIP_LANES;
 /// Elements of u that a thread has of a token, in vec4.
 const SPAN_QUADS = 16u;
 const SPAN = 4u * SPAN_QUADS;
@@ -56,6 +55,7 @@ fn strips(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         for (var quad = 0u; quad < SPAN_QUADS; quad++) {
             let i = span + quad * 4u;
             let weights = norm_quad(i, width);
+            // A loop would be run through twice.
             if STRIP_TOKENS == 1u {
                 let raw = x_quad(x_begin + i, i, width);
                 u[0][quad] = u_quad(raw, weights, x_begin + i, i, width);

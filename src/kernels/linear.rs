@@ -291,12 +291,11 @@ impl Strips {
     const ONE: Strips = Strips { tokens: 1, rows: 64, waiting_rows: 32 };
     const MANY: Strips = Strips { tokens: 32, rows: 256, waiting_rows: 8 };
 
-    fn constants(&self) -> [(&'static str, f64); 4] {
+    fn constants(&self) -> [(&'static str, f64); 3] {
         [
             ("STRIP_TOKENS", self.tokens as f64),
             ("STRIP_ROWS", self.rows as f64),
             ("WAITING_ROWS", self.waiting_rows as f64),
-            ("STRIP_SUMS", (8 * self.tokens * self.waiting_rows) as f64),
         ]
     }
 }
